@@ -22,7 +22,7 @@ def english_name(name: str) -> str:
     return re.sub(r"\.zh(\.\w+)$", r"\1", name.replace("docs/zh/", "docs/", 1))
 
 
-# Each of these takes a text and returns what has to be equal in both languages.
+# Each of these functions takes a text and returns the parts that must be equal in both languages.
 
 
 def shape(text: str) -> List[str]:

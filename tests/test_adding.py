@@ -55,7 +55,7 @@ def losses_of(folder, **changes):
 
 def check_contract(folder, tests, name):
     """Run the tests of a contract on one row of the changed copy."""
-    for path in (PROJECT / "tests" / tests).parent.glob("*.py"):  # with what they import
+    for path in (PROJECT / "tests" / tests).parent.glob("*.py"):  # with their imports
         if not (folder / path.name).exists():
             shutil.copy(str(path), str(folder))
     run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", name, os.path.basename(tests))

@@ -19,7 +19,7 @@ def test_a_module_is_run_from_any_path(tmp_path, name, variables):
     shutil.copy2(os.fsencode(str(FLQ / "launch.py")), folder)
     with open(os.path.join(folder, b"errors.py"), "w") as stream:
         stream.write("import sys; print(sys.argv[1:], __name__, sys.path[0].encode('utf-8', 'surrogateescape'))")
-    (tmp_path / "flq").mkdir()  # of somebody else, where one is
+    (tmp_path / "flq").mkdir()  # another package in the current folder
     (tmp_path / "flq" / "errors.py").write_text("print('another')")
     done = subprocess.run(
         [sys.executable, os.path.join(folder, b"launch.py"), "flq.errors", "-m", "a b"],

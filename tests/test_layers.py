@@ -63,7 +63,7 @@ def layer(flq: str = "", packages: str = "", stdlib: Optional[FrozenSet[str]] = 
 LAYERS = {
     "flq": layer(stdlib=frozenset()),  # flq/__init__.py; any file may import it
     "errors": layer(stdlib=PURE_STDLIB),
-    "launch": layer(),  # it runs what it is told to
+    "launch": layer(),  # runs given modules
     "output": layer(),
     "console": layer("output", "tqdm"),
     "logfile": layer("output console"),

@@ -39,7 +39,7 @@ FAKE_MASTER = """
 import http.server, os, re, signal, sys, threading
 arguments = sys.argv[1:]
 given = re.search(r"total_workers=([0-9]+)", " ".join(arguments))
-n_workers = int(given.group(1)) if given else 2  # of the run that goes on
+n_workers = int(given.group(1)) if given else 2  # of the resumed run
 port = int(arguments[arguments.index("--port") + 1])
 folder = os.path.dirname(os.path.abspath(__file__))
 done = set()
@@ -335,7 +335,7 @@ def test_the_target_of_a_link_is_never_emptied_and_never_changed(project, enviro
     assert run_function(project, environment, "ensure_environment local").returncode == 0
     (project / ".venv").rename(elsewhere)
     (project / ".venv").symlink_to(elsewhere)
-    assert run_function(project, environment, "ensure_environment local").stdout == ""  # it holds what is asked for
+    assert run_function(project, environment, "ensure_environment local").stdout == ""  # it has the requested packages
     (elsewhere / "precious").write_text("kept")
     if state == "no python":
         (elsewhere / "bin" / "python").unlink()
@@ -601,7 +601,7 @@ def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
             listener.bind(("127.0.0.1", 5000))
             listener.listen()
         except OSError:
-            pass  # somebody else has it, which is the same to this test
+            pass  # another process uses it, which does not matter here
         done = run([str(ready_project / "run_local.sh"), "--workers", "1"], env=environment)
     assert done.returncode == 0, done.stderr
     assert "Port 5000 is taken: this run uses " in done.stdout

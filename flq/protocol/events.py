@@ -158,7 +158,7 @@ class RoundReport(NamedTuple):
     training_loss : float or None
         Mean over the answers, by samples.
     own_loss, own_accuracy : float or None
-        Mean over the workers' held-back samples, of the shared copy with which the round began.
+        Mean over the workers' held-out samples, of the shared copy with which the round began.
     payload_bits_up, payload_bits_down, frame_bytes_up, frame_bytes_down, retransmitted_bytes : int
         Counted on real frames since the last round closed; repeated frames only in the last.
     training_s, waiting_s : float

@@ -300,7 +300,7 @@ class MasterMachine:
             return self._send_verdict(event, Outcome.END)
         if answer.held_back is not None and self.options.settings.dataset.partition != "local":
             raise BadValues(
-                "the answer reports on held-back data, expected none",
+                "the answer reports on held-out data, expected none",
                 "workers test on data of their own only with dataset.partition local",
             )
         if member.has_closed(answer):

@@ -36,7 +36,7 @@ FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # they 
 
 
 class HeldBack(NamedTuple):
-    """Mean loss, accuracy and number of a worker's held-back samples, for the shared copy."""
+    """Mean loss, accuracy and number of a worker's held-out samples, for the shared copy."""
 
     loss: float
     accuracy: float

@@ -319,7 +319,7 @@ def _held_back(body: memoryview) -> HeldBack:
     held_back = HeldBack(*HELD_BACK.unpack_from(body))
     if not (math.isfinite(held_back.loss) and 0 <= held_back.accuracy <= 1 and held_back.n_samples >= 1):
         raise BadValues(
-            "the held-back data have loss %r and accuracy %r on %d samples, expected a finite "
+            "the held-out data have loss %r and accuracy %r on %d samples, expected a finite "
             "loss, an accuracy in 0..1 and at least 1 sample" % held_back
         )
     return held_back

@@ -112,7 +112,7 @@ class Trained(NamedTuple):
     training_s : float
         Seconds that it took.
     held_back : HeldBack or None
-        Quality of the shared copy on the worker's held-back data.
+        Quality of the shared copy on the worker's held-out data.
     n_trained : int
         Number of samples trained on, for the report of the device.
     """

@@ -156,7 +156,7 @@ def test_statistics_are_float32_at_the_end_of_the_payload(codec_id):
     codec = QUANTIZERS[codec_id]
     payload = codec.encode(vector, STATISTICS, noise(), limit=99)
     codec.check(payload, STATISTICS)
-    if codec_id != LOWRANK:  # whose payloads are as long as they are told
+    if codec_id != LOWRANK:  # whose payloads have the requested length
         assert payload.size == codec.payload_size(STATISTICS)
     assert codec.payload_size(STATISTICS) == codec.payload_size(STATISTICS.trained) + 24
     assert payload[-24:].tobytes() == vector[5:].astype("<f4").tobytes()

@@ -107,7 +107,7 @@ def test_tensors_are_coded_each_on_its_own(bits):
 # -- golden bytes, both directions -----------------------------------------------------------
 
 GOLDEN = [
-    # bits, payload, what it decodes to
+    # bits, payload, decoded values
     (32, "0000803f 000000c0 0000003f 00000000 000080be 00000040 00000000 000080c0 00008040", VECTOR.tolist()),
     # means 5.75/6 and 8/3; signs + - + + - +, + - +
     (1, "5555753f abaa2a40 2d 05", None),
@@ -241,7 +241,7 @@ def test_denormals_keep_their_levels(bits):
     assert round_trip(bits, vector).tolist() == vector.tolist()
 
 
-# -- what is refused -------------------------------------------------------------------------
+# -- rejections -------------------------------------------------------------------------------
 
 
 @any_bits

@@ -78,7 +78,7 @@ def test_both_ends_use_codings_known_to_both(theirs, auto):
     assert common("none", theirs) == ()
 
 
-# -- what comes from a stranger ----------------------------------------------------------------
+# -- untrusted input ----------------------------------------------------------------------------
 
 
 @each_coding

@@ -71,7 +71,7 @@ def test_flq_has_both_memories():
     proposal = propose(state, vector(3, 2, -4, -0.5), 1, 0.0, LAYOUT, rules("flq", 2))
     assert proposal.energy == 16 + 1 + 9  # of u + e - g = 4 1 -3 0
     assert sent(proposal).tolist() == [4, 0, -4, 0]
-    assert proposal.if_applied.mirror.tolist() == [4, 1, -5, 0]  # q = g + what was sent
+    assert proposal.if_applied.mirror.tolist() == [4, 1, -5, 0]  # q = g + the decoded upload
     assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0]  # u + e - q
     assert proposal.if_not.mirror.tolist() == [0, 1, -1, 0]
     assert proposal.if_not.residual.tolist() == [4, 2, -4, 0]  # u + e

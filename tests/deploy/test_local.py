@@ -83,7 +83,7 @@ class Local:
         self._file, self._port = folder / "cluster.yaml", port
         (self.place.project / "flq_master.py").write_text(FAKE_MASTER)
         (self.place.project / "flq_worker.py").write_text(FAKE_WORKER)
-        for name in UNUSED:  # the programs here are others, and what is not sent need not be compiled
+        for name in UNUSED:  # the programs are stand-ins, and unsent files need not be compiled
             shutil.rmtree(str(self.place.project / "flq" / name))
         self.write()
 

@@ -55,7 +55,7 @@ def test_a_dry_run_is_busy_with_nothing(capsys):
     assert lines_of(capsys) == []
 
 
-# What a deployment says at a terminal, held up at a step until somebody has looked.
+# The output of a deployment at a terminal, paused at a step until it was checked.
 AT_A_TERMINAL = """
 import sys
 sys.path.insert(0, sys.argv[1])

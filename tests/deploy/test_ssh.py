@@ -59,7 +59,7 @@ def test_one_login_serves_all_steps(tmp_path, calls):
     connection.close()
     opened = [call for call in calls() if "ControlMaster=yes" in call]
     assert len(calls()) == 4 and len(opened) == 1 and "-O exit" in calls()[-1]
-    assert all("BatchMode=yes" in call for call in calls()[:3])  # nobody is asked for a password
+    assert all("BatchMode=yes" in call for call in calls()[:3])  # ssh never asks for a password
 
 
 def test_secrets_stay_out_of_the_log(tmp_path, calls):

@@ -30,7 +30,7 @@ def test_a_port_without_a_listener_fails():
 
 
 def test_a_name_that_leads_nowhere_fails():
-    lines, is_usable = reach_lines("x" * 70, 5000, None)  # longer than names may be, so nobody is asked for it
+    lines, is_usable = reach_lines("x" * 70, 5000, None)  # longer than a name may be, so it is not looked up
     assert not is_usable and [line.status for line in lines] == [FAIL]
     assert "cannot be resolved" in lines[0].text and "IP address" in lines[0].fix
 

@@ -33,7 +33,12 @@ class Kill(NamedTuple):
 
 
 UNHARMED = Kill(NOTHING)
-NEVER = ("Traceback", "memories are empty", "starts over", "differs from the master's")  # what nobody may say
+NEVER = (
+    "Traceback",
+    "memories are empty",
+    "starts over",
+    "differs from the master's",
+)  # texts that no program may print
 
 
 class Seat:

@@ -136,7 +136,7 @@ class CrashNetwork:
                         self.serve(batch)
                 elif all(self.is_blocked(peer) for peer in self.peers):
                     self.pass_time()
-            self.strikes = lambda point, n: False  # what is left is to say that it has ended
+            self.strikes = lambda point, n: False  # only the notice of the end remains
             if self.now < self.back_at:
                 self.master.resume(self.now)
             self.take([events.ResultsSaved()])

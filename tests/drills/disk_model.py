@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 HEAD = struct.Struct("=cQQIIQ")  # as `struct head` in oplog.c
 SECTOR = 512  # what a disk writes whole
-MAPPED = "-shm"  # SQLite's index of the log: it writes it in memory, and makes it anew after a power failure
+MAPPED = "-shm"  # SQLite's index of the log: kept in memory, and rebuilt after a power failure
 CREATE, WRITE, TRUNCATE, SYNC, RENAME, LINK, UNLINK, MKDIR, MARK, UNKNOWN = "CWTSRLUM!?"
 
 Image = Dict[str, Optional[bytes]]  # path -> content; None: a folder

@@ -103,7 +103,7 @@ class Drill(NamedTuple):
     at_risk: int  # those of them at which there was something to lose
     disks: int  # crash points x ways to fail
     different: int  # recoveries that were tried, one for each content of the disk
-    losses: List[str]  # one sentence for each disk from which recovery did not keep what was promised
+    losses: List[str]  # one sentence for each disk from which recovery lost a promised version
 
     def __str__(self) -> str:
         return (
@@ -161,7 +161,7 @@ def attempt(recover: Callable[[Path], Any], image: Image, scratch: Path) -> Tupl
     lay_out(image, scratch)
     try:
         return recover(scratch), None
-    except Exception as error:  # whatever it is, the drill says where
+    except Exception as error:  # the drill reports the place of any error
         return None, f"recovery failed: {type(error).__name__}: {error}"
     finally:
         shutil.rmtree(scratch)

@@ -86,7 +86,7 @@ def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster
     n_answered = journal.last_seq() - len(WORKERS)  # who have joined
     journal.close()
     assert 0 < n_answered < 40
-    assert sum(map(n_applied, workers)) <= n_answered  # nobody was told what is not written
+    assert sum(map(n_applied, workers)) <= n_answered  # no unwritten event was answered
     disk.make_room()
     master.wait_for("the journal can be written again")
     end(cluster, [master] + workers, undisturbed)
@@ -153,7 +153,7 @@ def test_a_disk_that_is_taken_away_is_missed_and_the_model_is_saved_in_its_place
     disk = make_disk("results", 4096 * KB)
     master = cluster.begin("master").wait_until_ready()
     run = cluster.run_dir()
-    disk.close()  # what is open goes on as if nothing had happened
+    disk.close()  # open files remain usable
     worker = cluster.begin("worker0")
     master.wait_for("the run waits: the folder of the run is gone: %s .put back what was there" % run)
     master.signal(signal.SIGTERM)

@@ -116,7 +116,7 @@ def test_the_run_resumes_from_a_snapshot_newer_than_the_journal(played, scratch,
     os.makedirs(behind)
     bench = recorded_master.new_bench()
     store = recorded_master.begin(behind, bench, lambda seq: store.snapshots.wait())
-    recorded_master.play(bench, 3)  # the same run, but what came later is lost
+    recorded_master.play(bench, 3)  # the same run, but later events are lost
     store.close()
     shutil.copy(newest, os.path.join(behind, FOLDER))
     number = number_of(newest)

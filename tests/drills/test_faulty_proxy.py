@@ -21,7 +21,7 @@ from flq.engines import simulation  # noqa: E402
 from flq.worker import http_client  # noqa: E402
 
 N_ROUNDS = 3
-# A budget, so that there are offers; and nobody skips.
+# A budget, so that there are offers, and no skips.
 RUN = (
     "system.total_workers=2",
     "system.min_workers=2",
@@ -169,7 +169,7 @@ def test_a_copy_that_comes_when_its_round_has_closed_counts_for_nothing(drill, p
     drill.proxy.faults.update({(path, n): keep, (OFFER, N_ROUNDS): stale})
     drill.run_and_check()
     assert len(copies) == len(drill.proxy.fired(keep)) == 1
-    assert len(drill.proxy.fired(stale, 2)) == 2  # the copy, and what came after it
+    assert len(drill.proxy.fired(stale, 2)) == 2  # the copy, and the request after it
 
 
 @crossed

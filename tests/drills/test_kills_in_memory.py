@@ -81,7 +81,7 @@ def test_without_kills_it_is_the_simulation(scratch, name):
     network = check(scratch, name, lambda point, n: False)
     assert network.master.n_keyframes == 0
     reached = set(network.reached_at)
-    assert reached == set(POINTS) - {KEYFRAME, RESUMED}  # each comes; these two need somebody to be killed
+    assert reached == set(POINTS) - {KEYFRAME, RESUMED}  # all points are reached; these two need a kill
 
 
 @pytest.mark.parametrize("point, name, first", CROSS)
@@ -96,7 +96,7 @@ def test_killed_every_other_time_that_it_comes_to_a_point(scratch, point, name, 
     network = check(scratch, name, strikes, together=first == 1)
     assert network.fired[point] > 0
     if point in MASTER_POINTS and point != KEYFRAME:
-        assert network.master.n_keyframes == 0  # nobody else has lost anything
+        assert network.master.n_keyframes == 0  # no other worker has lost anything
 
 
 @pytest.mark.parametrize("seed", range(200 if ALL else 10))

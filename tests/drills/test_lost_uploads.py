@@ -145,6 +145,6 @@ def test_committing_blindly_costs_accuracy(settings, undisturbed, monkeypatch, c
     )
     assert blind.model.tobytes() != undisturbed.model.tobytes()
     epochs = [member.epoch for member in blind.master.members.values()]
-    assert (max(epochs) > 1) == compares  # it begins afresh where the two ends differ
+    assert (max(epochs) > 1) == compares  # it begins a new epoch if the two ends differ
     if not compares:
         assert reached < expected - 0.1

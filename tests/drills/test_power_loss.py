@@ -119,7 +119,7 @@ RECOVER = {
     "journal": recover_journal,
     "instance": recover_instance,
 }
-AGAIN = {"state": "read_state", "journal": "resumed_run"}  # what is started after a kill, where it is another program
+AGAIN = {"state": "read_state", "journal": "resumed_run"}  # the program after a kill, if it is another one
 
 
 def run_drill(recorder, name, count, recover=recover_file):

@@ -49,7 +49,7 @@ ONCE_PER_RUN = (
     "before the run has ended for good",
     "while a keyframe is encoded",
 )  # which may not come in a life
-BEGUN = Kill("after the journal, before the answer", 3)  # before that there may be no run to go on with
+BEGUN = Kill("after the journal, before the answer", 3)  # before that there may be no run to resume
 
 
 def kills_of(name, seed):

@@ -22,7 +22,10 @@ from flq.tokens import default_path, read_tokens
 from flq.training.frameworks import make_task
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-START_S, RUN_S = 60.0, 180.0  # far beyond what they take, beside other tests too: the end waits up to 60 s for figures
+START_S, RUN_S = (
+    60.0,
+    180.0,
+)  # far beyond their durations, even beside other tests: the end waits up to 60 s for figures
 BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
 
 

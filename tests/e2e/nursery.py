@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IMPORTED = ("flq.master.program", "flq.worker.program", "flq.training.quadratic", "xlsxwriter")
 LARGEST = 1 << 17  # bytes of a request
-RECORD = 12  # bytes of a number that is told: a pid, or how a program has ended
+RECORD = 12  # bytes of a reported number: a pid or an exit code
 BORN_S = 60.0
 
 NURSERY = []  # type: List[socket.socket]
@@ -117,7 +117,7 @@ def nursery() -> socket.socket:
 def serve(asked: socket.socket) -> Optional[str]:
     """Fork a process per request; in a process that becomes a program, return its file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the tests
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for the keepers
     while True:
         request, fds, _, _ = socket.recv_fds(asked, LARGEST, 2)
         if not request:

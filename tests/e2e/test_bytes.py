@@ -98,7 +98,7 @@ def test_the_status_agrees_with_the_relay_to_the_byte(cluster):
     with Relay(("127.0.0.1", master.port)) as relay:
         workers = cluster.workers(range(4), relay.port)
         assert [worker.wait() for worker in workers] == [0] * 4
-    deadline = time.monotonic() + 10.0  # the status is made anew every second
+    deadline = time.monotonic() + 10.0  # the status is updated every second
     while True:
         totals = ask(master, "/status")["totals"]
         counted = (totals["wire_bytes_up"], totals["wire_bytes_down"])

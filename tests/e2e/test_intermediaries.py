@@ -118,7 +118,7 @@ def test_updates_that_a_proxy_rejects_are_reported_and_counted_and_not_as_skips(
     with Relay(("127.0.0.1", master.port), {("/upload_update", None): page("413 Too Large")}) as relay:
         workers = [cluster.worker(0, relay.port), cluster.worker(1, master.port)]
         assert [worker.wait() for worker in workers] == [0, 0]
-    assert master.wait() == 1  # the results are whole, but not what they should be
+    assert master.wait() == 1  # the results are complete, but updates are missing
     assert (
         "the update of worker 0 in round 2 did not arrive: something between it and the master answered 413; raise "
         "the limit for request bodies there (nginx: client_max_body_size), or let the worker connect directly"

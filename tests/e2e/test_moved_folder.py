@@ -103,7 +103,7 @@ def test_ending_the_run_then_writes_the_model_elsewhere_with_exit_code_1(cluster
     assert model.tobytes() == expected(n_rounds).tobytes()
     if case.away is None:
         return
-    shutil.rmtree(case.run, ignore_errors=True)  # of two that hold the same run, none would go on
+    shutil.rmtree(case.run, ignore_errors=True)  # of two folders with the same run, neither would be resumed
     for worker in case.workers:
         worker.signal(signal.SIGTERM)
         worker.wait()

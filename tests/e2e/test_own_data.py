@@ -57,7 +57,7 @@ def test_three_kinds_of_files_and_one_model(cluster, tmp_path):
     end_well(master, workers)
     rounds = master.table("Rounds")
     assert rounds[-1]["accuracy on workers' own data (%)"] > 0.9
-    assert [row["samples"] for row in master.table("Workers")] == [54, 54, 54]  # a tenth is held back
+    assert [row["samples"] for row in master.table("Workers")] == [54, 54, 54]  # a tenth is held out
 
 
 def test_data_of_another_shape_are_refused_before_the_worker_joins(cluster, tmp_path):

@@ -21,7 +21,7 @@ PLAIN_ROUND = re.compile(r"^\d\d:\d\d:\d\d round=\d/5 accuracy=\S+ test_loss=\S+
 
 @pytest.fixture
 def pseudo():
-    with Pseudo(200) as made:  # no path goes on to the next row
+    with Pseudo(200) as made:  # no path is wrapped
         yield made
 
 

@@ -57,7 +57,7 @@ def test_a_killed_worker_that_comes_back_takes_over_at_once(cluster):
     stop(master)
     end_well(master, (workers[0], again, workers[2], workers[3]))
     rounds = master.table("Rounds")
-    assert [row["uploaded"] for row in rounds] == [4] * len(rounds)  # nobody was lost, no round went without it
+    assert [row["uploaded"] for row in rounds] == [4] * len(rounds)  # no worker was lost, and no round lacks it
     assert rounds[-1]["round"] > 3
 
 

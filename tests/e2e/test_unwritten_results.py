@@ -21,7 +21,7 @@ RUN = (
     "system.min_workers=2",
     "system.max_rounds=%d" % N_ROUNDS,
 )
-FOR_LONG = ("system.linger_s=1000", "system.lease_s=1000")  # nobody may wait for as long as that
+FOR_LONG = ("system.linger_s=1000", "system.lease_s=1000")  # no program may wait that long
 OBSTACLES = {
     "model": ["{run}/model.npz"],
     "its part": ["{run}/model.npz.part"],

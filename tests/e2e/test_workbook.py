@@ -105,5 +105,5 @@ def test_the_settings_stand_in_it(finished):
     settings = to_json(settings_of(*OVERRIDES))
     assert set(given) == {(section, key) for section in settings for key in settings[section]} - {
         ("system", "master_url")
-    }  # an address is nobody's business
+    }  # addresses are private
     assert given["lazy_selection", "C"] == 3 and given["model", "name"] == "quadratic"

@@ -118,7 +118,7 @@ class Peer(VirtualWorker):
             self.has_left = True
             if self.action.code == 0:
                 assert self.world.master.state in (State.CLOSING, State.FINISHED)
-            else:  # its old folder has the id until the lease ends; somebody starts it again
+            else:  # its old folder has the id until the lease ends; it is started again
                 assert self.action.code == 2 and self.n_folders > 1, self.action
                 self.due = self._clock() + RESTART_S, None
 
@@ -371,7 +371,7 @@ class World:
         assert all(peer.action.code == 0 for peer in self.peers)
         assert self.master.state is State.FINISHED
         assert lasting(self.rebuilt()) == lasting(self.master)
-        for round_index, worker_id, outcome in self.told:  # what a worker was told is what was done
+        for round_index, worker_id, outcome in self.told:  # verdicts agree with the rounds
             status = self.roll_calls.get(round_index, {}).get(worker_id)
             if round_index in self.roll_calls and outcome in STATUS_OF:
                 assert status == STATUS_OF[outcome]
@@ -382,7 +382,7 @@ class World:
         request = message.request if isinstance(message, Response) else message
         return request is request.peer.call
 
-    # -- what is always true -------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------
 
     def check(self):
         """Compare the machines with each other and with their disks."""

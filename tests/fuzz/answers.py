@@ -36,7 +36,7 @@ class Peer:
             return [self._ask(request)]
         with socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S) as sock:
             data = b""
-            with suppress(OSError):  # it need not read to the end what it refuses
+            with suppress(OSError):  # it need not read a rejected request to the end
                 sock.sendall(request.data)
                 sock.shutdown(socket.SHUT_WR)
             with suppress(ConnectionError):

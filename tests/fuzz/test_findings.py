@@ -10,7 +10,7 @@ STOP = b"POST /stop HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % T
 def master(tmp_path_factory):
     with LocalMaster(str(tmp_path_factory.mktemp("found")), "system.total_workers=4") as made:
         yield made
-        assert made.status()["state"] == "LOBBY"  # nobody has stopped it
+        assert made.status()["state"] == "LOBBY"  # it was not stopped
 
 
 def head(line, *headers):

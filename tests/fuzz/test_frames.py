@@ -136,7 +136,7 @@ def test_fuzzed_frames_take_no_memory():
         for link, data, is_stream in inputs:
             judge(data, link, is_stream)
 
-    all_of_them()  # what is imported and remembered at first use
+    all_of_them()  # imports and caches of the first use
     assert memory_of(all_of_them) < 2**16
 
 

@@ -17,7 +17,7 @@ RUN = (
     "system.min_workers=1",
     "system.max_rounds=%d" % N_ROUNDS,
 )
-HEAD = 600  # bytes of HTTP, at most, for a connection: what it had to say before it was cut, and the next answer's head
+HEAD = 600  # maximum bytes of HTTP per connection: those before the cut, and the next response's head
 
 
 def test_downloads_larger_than_the_limit_of_a_connection_arrive(cluster):

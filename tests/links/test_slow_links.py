@@ -9,7 +9,7 @@ from flq.engines import simulation
 
 N_WORKERS, N_ROUNDS, LOST_PERCENT = 4, 20, 5
 RUN = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=%d" % N_ROUNDS, "system.linger_s=10")
-LINK_S = 180.0  # far beyond what it takes
+LINK_S = 180.0  # far beyond its duration
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ class LocalMaster:
 
     def close(self):
         with suppress(FlqError):  # a test has broken it
-            self.run.stop("the test is over")  # which answers whoever waits
+            self.run.stop("the test is over")  # which answers waiting requests
         self.broadcast.close()
         self.server.stop()
         self.run.close()

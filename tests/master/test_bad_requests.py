@@ -418,7 +418,7 @@ def test_invalid_http_is_rejected_without_a_traceback(master, head):
             sock.shutdown(socket.SHUT_WR)
             answer = read_all(sock)
         except OSError:
-            pass  # it need not read to the end what it refuses
+            pass  # it need not read a rejected request to the end
     assert b"Traceback" not in answer and b" 500 " not in answer
     assert answer[9:10] in (b"", b"4", b"5")
     assert master.status()["state"] == "LOBBY"

@@ -100,7 +100,7 @@ def test_one_that_hangs_or_dies_delays_no_round_and_the_end_no_longer_than_its_l
     sink.start(master.run._began)
     wait_until(lambda: sink._child is not None)
     os.kill(sink._child.pid, number)
-    model = run_workers(master)  # waits for the end of the run, which nobody draws
+    model = run_workers(master)  # waits for the end of the run, which is not drawn
     assert np.array_equal(model, undisturbed)
     assert len(master.run.record.rounds()) == 5
     if number == signal.SIGSTOP:

@@ -29,7 +29,7 @@ def test_energy_and_samples_count_from_the_first_report_of_a_process_on():
     devices = Devices()
     assert devices.counts(3) == Counts() and devices.status(3) is None
     devices.take(3, report())
-    assert devices.counts(3) == Counts(0.0, 0, 41.5)  # what was hotter was before the run
+    assert devices.counts(3) == Counts(0.0, 0, 41.5)  # the higher temperature was before the run
     devices.take(3, report(energy_j=130.0, samples=1600, peak_c=61.0))
     assert devices.counts(3) == Counts(30.0, 600, 61.0)
 

@@ -39,7 +39,7 @@ def test_joins_of_an_instance_are_limited_with_retry_after(make_master):
         n_joins += 1
     assert n_joins >= MOST_AT_ONCE and status == 429
     assert int(headers["Retry-After"]) in (1, 2)
-    assert register(master)[0] == 200  # who asks for the settings changes nothing
+    assert register(master)[0] == 200  # a request for the settings changes nothing
     assert master.machine.members[0].epoch == n_joins
 
 
@@ -69,5 +69,5 @@ def test_the_key_is_nowhere_but_in_the_request(make_master, tmp_path, caplog):
     assert status == 409
     files = b"".join(path.read_bytes() for path in Path(str(tmp_path)).rglob("*") if path.is_file())
     said = caplog.text + json.dumps([refused, master.status()])
-    assert hashlib.sha256(key.encode()).hexdigest()[:32].encode() in files  # so whatever is written would be seen
+    assert hashlib.sha256(key.encode()).hexdigest()[:32].encode() in files  # so the search would find any written key
     assert key.encode() not in files and key not in said

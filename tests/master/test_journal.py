@@ -78,7 +78,7 @@ def test_a_batch_that_fails_leaves_nothing(journal):
     with pytest.raises(sqlite3.IntegrityError):
         journal.write(batch_of([(2, RoundDue(2)), (1, RoundDue(3))], rounds=[(1, {})]))
     assert read_back(journal) == [(1, RoundDue(1))] and journal.rounds() == []
-    journal.write(batch_of([(2, RoundDue(2))]))  # and it goes on
+    journal.write(batch_of([(2, RoundDue(2))]))  # and writing continues
     assert journal.last_seq() == 2
 
 

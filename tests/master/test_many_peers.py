@@ -73,7 +73,7 @@ def test_beyond_the_limit_a_silent_stranger_makes_room(make_master):
         for sock in more:
             sock.sendall(head("GET", "/healthz", Connection="close"))
             assert read_all(sock).startswith(b"HTTP/1.1 200 ")
-        register(known, 0, master.layout.crc)  # whoever has shown a token stays
+        register(known, 0, master.layout.crc)  # a connection with a token stays
 
 
 def test_where_everybody_has_a_token_the_new_connection_is_closed(make_master):

@@ -49,7 +49,7 @@ def run(tmp_path):
     made = Run(str(tmp_path))
     yield made
     made.may_end.set()
-    assert os.listdir(str(tmp_path)) == []  # whatever happened
+    assert os.listdir(str(tmp_path)) == []  # in any case
 
 
 def join(threads):

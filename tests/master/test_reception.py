@@ -272,7 +272,7 @@ def test_new_connections_have_a_rate_and_the_others_wait_in_the_kernels_queue(ha
     assert slow.open() == [] and not slow.listens()
     n_before = slow.listener.n_accepts
     slow.look(after_s=0.04)
-    assert slow.listener.n_accepts == n_before  # nobody looks at them before it is time
+    assert slow.listener.n_accepts == n_before  # none is accepted before its time
     slow.look(after_s=0.5)
     assert slow.open() == [20, 21, 22, 23, 24]
 

@@ -219,7 +219,7 @@ def test_leases_that_end_after_the_run_leave_the_results_as_they_are(make_master
     while not all(isinstance(worker.action, worker_events.CallPoll) for worker in workers):
         for worker in workers:
             worker.step()
-    master.run.stop("stopped by the test")  # nobody asks again
+    master.run.stop("stopped by the test")  # no worker sends a request again
     assert master.run.ending.wait(Stage.TOLD, 60)  # their leases have ended
     master.run.finish()
     assert [row["state"] for row in master.table("Workers")] == ["present", "present"]

@@ -106,7 +106,7 @@ def test_a_run_decides_nothing_while_its_folder_is_missing(make_master, monkeypa
     (n_rounds,) = journal.execute("SELECT COUNT(*) FROM rounds").fetchone()
     journal.close()
     assert n_rounds == len(master.run.record.rounds()) < 4
-    assert not os.path.exists(run)  # nothing has made it anew
+    assert not os.path.exists(run)  # nothing has recreated it
     os.rename(run + "_away", run)
     thread.join(WAIT_S)
     assert worker.action.code == 0 and master.status()["problem"] is None

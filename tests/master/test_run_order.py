@@ -160,7 +160,7 @@ def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is
         FlqError, match="newest run cannot be determined: %s.* cannot be read.*--resume NAME" % run_dirs[is_newer]
     ):
         newest_unfinished(results_dir)
-    past = resume_run(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
+    past = resume_run(os.path.basename(run_dirs[not is_newer]), results_dir)  # it can be resumed by its name
     past.journal.close()
     past.lock.close()
     assert run_index._see(begin(results_dir)).number == (2 if is_newer else 3)

@@ -140,7 +140,7 @@ def test_processes_of_a_sink_end_with_it(watch, tmp_path):
     sink.tell(ENDED)
     sink.close(WAIT_S)
     assert sink._child.returncode == 0 and told(tmp_path, "leaves") == [[BEGAN, ENDED]]
-    assert "leaves-stderr" not in {thread.name for thread in threading.enumerate()}  # nobody holds it any more
+    assert "leaves-stderr" not in {thread.name for thread in threading.enumerate()}  # no process holds it any more
 
 
 def test_a_sink_that_floods_the_log_is_ended_and_its_lines_are_only_text(watch, caplog):

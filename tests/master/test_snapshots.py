@@ -109,4 +109,4 @@ def test_in_the_background_one_is_written_at_a_time(folder, monkeypatch, caplog)
         snapshots.begin(4, {"oldest_delta": 0, "round_index": 2}, {})
         snapshots.wait()
     assert "the snapshot of round 2 is not written" in caplog.text
-    assert names(folder) == ["snapshot_000000000003.npz"]  # and the run goes on
+    assert names(folder) == ["snapshot_000000000003.npz"]  # and the run continues

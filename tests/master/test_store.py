@@ -99,7 +99,7 @@ def test_requests_are_answered_only_after_the_journal_is_written(make_master, mo
     for thread in threads:
         thread.join(WAIT_S)
     assert master.status()["problem"] is None
-    assert len(begun_anew) == 1  # leases and deadlines: nobody could be heard meanwhile
+    assert len(begun_anew) == 1  # leases and deadlines: no request could be processed meanwhile
     assert master.machine.model.state.model.tobytes() == simulate(master.settings).model.tobytes()
 
 

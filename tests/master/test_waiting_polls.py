@@ -34,7 +34,7 @@ def park(master, worker, stack):
     """Send a poll that will wait; return its socket once the master's machine holds it."""
     sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
     sock.sendall(poll_of(worker))
-    # A heartbeat passes the same queue: when it is answered, whatever came before it is in.
+    # A heartbeat passes the same queue: when it is answered, all earlier requests are in.
     while not master.machine.delivery.has_poll(worker.worker_id):
         worker.client.heartbeat(worker.machine.epoch)
     return sock

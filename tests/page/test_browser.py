@@ -181,12 +181,12 @@ def test_a_worker_is_killed_and_comes_back(look, run, tmp_path):
     expect(viewer.page.locator("#here-more")).to_contain_text("1 lost")
     expect(viewer.page.locator("#log li[data-kind=lost]").first).to_contain_text("worker 2 is lost")
     expect(row(viewer, 2).locator("[data-name=Lost]")).to_have_text("1")
-    viewer.wait_for_round(viewer.round() + 62)  # the others go on, until its last rounds are none of the last
+    viewer.wait_for_round(viewer.round() + 62)  # the others continue until its last rounds are not among the last ones
     expect(row(viewer, 2).locator("canvas")).to_have_attribute("aria-label", "in none of the last rounds")
     expect(row(look(), 2).locator("canvas")).to_have_attribute("aria-label", "in none of the last rounds")
     run.workers[2] = run.start(2)
     expect(row(viewer, 2).locator(".presence")).to_have_text("connected")
-    newer = ":is([data-kind=back], [data-kind=joined]):has(~ [data-kind=lost])"  # joined: its memories begin anew
+    newer = ":is([data-kind=back], [data-kind=joined]):has(~ [data-kind=lost])"  # joined: it begins a new epoch
     expect(viewer.page.locator("#log li" + newer).first).to_contain_text("worker 2")
     viewer.wait_for_round(viewer.round() + (25 if for_docs() else 2))
     viewer.shoot(tmp_path, "page-live.png")
@@ -385,7 +385,7 @@ def test_the_stop_dialogue(look, run, tmp_path):
     page.locator("#stop").click()
     page.locator("#dialog-cancel").click()
     expect(page.locator("#dialog")).to_be_hidden()
-    viewer.wait_for_round(viewer.round() + 1)  # it goes on
+    viewer.wait_for_round(viewer.round() + 1)  # the run continues
     page.locator("#stop").click()
     page.locator("#token").fill("wrong")
     page.locator("#dialog-go").click()

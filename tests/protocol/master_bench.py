@@ -250,7 +250,7 @@ def lasting(machine):
     """Return the durable state of a machine, for comparison."""
     going = machine.open_round
     meta, arrays = capture(machine)
-    if machine.state in (State.CLOSING, State.FINISHED):  # what comes then is no part of the run
+    if machine.state in (State.CLOSING, State.FINISHED):  # later events are no part of the run
         meta["state"] = "ended"
         for member in meta["members"]:
             del member["gone"]

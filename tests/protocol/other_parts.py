@@ -39,7 +39,7 @@ class TwoModels:
     def __init__(self, start, link, rules):
         self.clusters = [GlobalModel(start, link, rules) for _ in range(2)]
 
-    def __getattr__(self, name):  # what is asked of no worker is asked of the first
+    def __getattr__(self, name):  # attributes that concern no worker are those of the first model
         return getattr(self.clusters[0], name)
 
     def of(self, worker_id):

@@ -159,7 +159,7 @@ def test_a_resumed_worker_keeps_its_offer_and_its_grant():
 def test_a_refused_offer_that_does_not_wait_hears_it_on_asking_again():
     bench = open_bench(sel_clients=1)
     bench.answer(0, Kind.OFFER, energy=1.0)
-    bench.wait(25)  # it is told to ask again
+    bench.wait(25)  # it gets WAIT
     assert bench.outcome(bench.answer(1, Kind.OFFER, energy=9.0)) is GRANTED
     assert bench.machine.open_round.status == {0: "refused"}
     for _ in range(2):

@@ -100,7 +100,7 @@ def test_an_offer_waits_until_it_is_answered(delivery, sent):
     held(delivery, 1, answered(1, Kind.OFFER))
     assert delivery.offers() == [0]
     delivery.answer_offer(0, verdict(Outcome.GRANTED))
-    delivery.answer_offer(0, verdict(Outcome.GRANTED))  # nobody waits any more
+    delivery.answer_offer(0, verdict(Outcome.GRANTED))  # no request waits any more
     assert bodies(sent) == [(1, frames(verdict(Outcome.GRANTED)))] and delivery.offers() == []
 
 

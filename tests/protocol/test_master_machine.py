@@ -748,7 +748,7 @@ def test_a_worker_that_registers_again_takes_its_waiting_offer_back():
     assert bench.outcome(waiting) is WAIT
     tickets = [offer(bench, worker_id, worker_id + 1.0) for worker_id in (1, 2)]
     assert all(bench.is_parked(ticket) for ticket in tickets)
-    again = offer(bench, 0, 99.0, seq=1)  # numbers begin afresh with the epoch
+    again = offer(bench, 0, 99.0, seq=1)  # numbers restart with the epoch
     assert bench.outcome(again) is GRANTED
     assert bench.verdict(0, seq=1) is APPLIED
 
@@ -998,7 +998,7 @@ def test_a_lease_that_ends_after_the_run_is_no_event_of_the_run():
     assert bench.state == "CLOSING"
     n_entries = len(bench.journal)
     bench.wait(400)
-    assert bench.machine.everyone_heard()  # nobody is waited for any more
+    assert bench.machine.everyone_heard()  # the master waits for no worker any more
     assert all(member.has_lease for member in bench.machine.members.values())  # and the results stay as they are
     assert len(bench.journal) == n_entries
 
@@ -1018,7 +1018,7 @@ def test_a_registration_after_the_end_learns_of_it():
     epoch = bench.epochs[0]
     assert bench.register(0)["ended"] is True
     assert bench.machine.everyone_heard()
-    assert bench.register(0, 10, LAYOUT.crc)["epoch"] == epoch  # nobody joins any more
+    assert bench.register(0, 10, LAYOUT.crc)["epoch"] == epoch  # no worker joins any more
     assert bench.register(3)["ended"] is True
     assert bench.state == "CLOSING"
 

@@ -145,7 +145,7 @@ def test_a_round_of_which_something_is_decided_is_not_captured():
     assert not is_between_rounds(bench.machine)
     bench.verdict(1)
     assert is_between_rounds(bench.machine)
-    bench.wait(60)  # the deadline has come, nobody has answered
+    bench.wait(60)  # the deadline has passed without an answer
     assert not is_between_rounds(bench.machine)
     bench.tell(events.Stop("enough"))
     assert bench.machine.state is State.CLOSING and not is_between_rounds(bench.machine)

@@ -256,7 +256,7 @@ def test_a_worker_whose_last_answer_is_not_in_the_journal_joins_with_a_new_epoch
 def test_a_process_whose_join_is_not_in_the_journal_raises_no_warning(bench, first):
     bench.machine = bench.replayed()
     bench.machine.restart_clocks(bench.now)
-    second = Process(bench, "second")  # took over from the first after what is left of the journal
+    second = Process(bench, "second")  # took over from the first after the end of the damaged journal
     second.epoch = 1
     assert not second.is_heard() and isinstance(second.beat(), Conflict)
     assert second.begin(claimed_epoch=1, claimed_seq=0)["resumed"] is True

@@ -133,7 +133,7 @@ def test_golden_bytes_decode_to_the_messages(message, frame):
 def test_the_example_in_the_documentation_is_the_golden_upload():
     with open(WIRE_MD) as file:
         block = file.read().split("<!-- golden upload -->")[1].split("```")[1]
-    hex_digits = "".join(line.split("|")[0].strip() for line in block.splitlines()[1:])  # hex | what it is
+    hex_digits = "".join(line.split("|")[0].strip() for line in block.splitlines()[1:])  # hex | meaning
     assert hex_digits.replace(" ", "") == joined(UPLOAD).hex()
 
 
@@ -196,7 +196,7 @@ def test_payloads_are_not_copied():
     assert np.shares_memory(decode(frame, LINK, object).payload, np.frombuffer(frame, np.uint8))
 
 
-@pytest.mark.parametrize("bits", sorted(set(QUANTIZERS) - {LOWRANK}))  # whose payloads are as long as they are told
+@pytest.mark.parametrize("bits", sorted(set(QUANTIZERS) - {LOWRANK}))  # whose payloads have the requested length
 def test_the_largest_answer_is_an_upload(bits):
     upload = UPLOAD._replace(
         codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size, held_back=HeldBack(0.5, 0.25, 7)
@@ -481,7 +481,7 @@ def test_an_answer_without_its_payload_is_not_coded_either():
         (4, 32, "28b52ffd 20 10 8b0000 00", CodecError),  # more than it says of itself
         (4, 32, "28b52ffd 00 58 830000 00", CodecError),  # it does not say how much
         (4, 32, "28b52ffd 20 10 830000 ff", CodecError),  # NaN
-        (2, 4, "63808272767600 0000000000", TooLarge),  # longer than what is not coded
+        (2, 4, "63808272767600 0000000000", TooLarge),  # longer than the uncoded payload
     ],
 )
 def test_a_coded_payload_that_is_not_exactly_one_is_refused(flags, codec_id, data, error):

@@ -35,7 +35,7 @@ def drawer(tmp_path, monkeypatch):
 
     def write(folder, named, *what):
         made.drawings.append(what[0][-1].round_index if "loss" in named else "classes")
-        made.now += 1.0  # what it takes
+        made.now += 1.0  # the duration of a drawing
         return [], list(made.problems)
 
     made.problems = []

@@ -107,7 +107,7 @@ def test_telegram_through_a_socks_proxy_with_the_picture(telegram):
     assert "Worker 3 is lost (round 10)." in caption and "Run run_7 (digits, mlp, lowrank)." in caption
     image = picture_of(form["photo"])
     assert (image.format, image.size) == ("PNG", (800, 500)) and len(image.convert("RGB").getcolors(1 << 19)) > 50
-    assert proxy.asked == ["api.telegram.org:443"]  # by its name: the proxy looks it up, nobody here does
+    assert proxy.asked == ["api.telegram.org:443"]  # by name: the proxy resolves it, not this machine
 
 
 def test_telegram_through_an_http_proxy_without_a_picture(telegram):

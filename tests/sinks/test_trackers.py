@@ -107,7 +107,7 @@ def read_tensorboard(folder):
             (length,) = struct.unpack_from("<Q", data)
             event = Event.FromString(data[12 : 12 + length])
             data = data[16 + length :]
-            if event.session_log.status == SessionLog.START:  # what came before it from that round on is void
+            if event.session_log.status == SessionLog.START:  # earlier records from that round on are void
                 found = {k: values for k, values in found.items() if k < event.step}
             for value in event.summary.value:
                 if value.WhichOneof("value") == "simple_value":

@@ -183,7 +183,7 @@ def start_download(site, folder):
 
 def half_then_wait(site, is_asked, may_continue):
     def send(handler):
-        site.has("whole.bin", CONTENT)  # whoever comes next gets it at once
+        site.has("whole.bin", CONTENT)  # the next request gets it at once
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(CONTENT)))
         handler.end_headers()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.tf
 KERAS_NAMES = ["cnn_small", "mlp"]
 WHITE = 16.0  # of the digits
 
-# Everything that local training can be told, once at least.
+# Every setting of local training, at least once.
 WAYS = [
     dict(name="mlp"),
     dict(name="cnn_small", local_optimizer="momentum", mu=0.1),
@@ -100,7 +100,7 @@ def test_local_training_is_that_of_the_oracle(name, optimizer, lr, mu, l2):
         mu=mu,
     )
     outcome = trainer.local_update(shared, 3)
-    # Adam divides by the gradient's size, so that what is nearly zero is not nearly exact.
+    # Adam divides by the gradient's size, so entries near zero are inexact.
     atol, most_off = (1e-4, 0.002) if optimizer == "adam" else (2e-6, 0.0)
     off = np.abs(outcome.update - update) > atol
     assert off.mean() <= most_off, np.abs(outcome.update - update).max()

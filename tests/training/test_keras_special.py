@@ -155,7 +155,7 @@ def test_training_in_mixed_precision_learns(monkeypatch):
     assert trainer.local_update(shared - first.update, 2).loss < 0.6 * first.loss
 
 
-# -- held-back samples -------------------------------------------------------------------
+# -- held-out samples -------------------------------------------------------------------
 
 
 def test_held_back_samples_are_evaluated_with_the_shared_copy(monkeypatch):

@@ -31,7 +31,7 @@ class Bench:
 
     def __init__(self, report_s=0.0, period_s=None):
         self.beats, self.fed, self.now = [], [], 1000.0
-        self.refused = None  # what is said of a heartbeat
+        self.refused = None  # the error of a heartbeat
         self.told = threading.Event()
         self.period_s = period_s  # as a watchdog has it
         self.thread = HeartbeatThread(self._beat, self, self, lambda: self.now)

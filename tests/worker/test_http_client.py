@@ -54,7 +54,7 @@ def the_name(action):
     return type(action).__name__
 
 
-# -- what it sends, and good answers -----------------------------------------------------
+# -- requests, and valid responses -------------------------------------------------------
 
 
 def test_a_registration_is_sent_as_json_and_its_reply_comes_back():

@@ -185,7 +185,7 @@ def test_an_invalid_url_is_one_sentence(url):
         url_of([], url)
 
 
-# -- what comes before what --------------------------------------------------------------
+# -- precedence --------------------------------------------------------------------------
 
 
 def test_without_own_settings_the_masters_apply():
