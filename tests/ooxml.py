@@ -1,7 +1,7 @@
-"""What would make Excel offer to repair a workbook, as far as it can be seen without Excel.
+"""Finds errors for which Excel would offer to repair a workbook, without Excel.
 
-LibreOffice opens nearly everything, Excel does not: parts that are named twice or not at all, cells out of order,
-numbers of styles, strings and colours that do not exist, names of sheets that it does not allow.
+LibreOffice opens almost everything, but Excel does not: duplicate or unnamed parts, cells out of order, numbers of
+missing styles, strings and colours, invalid names of sheets.
 """
 
 import math

@@ -19,7 +19,7 @@ TOKEN = re.compile("\x1b\\[K|[\r\n]|[^\x00-\x1f\x7f]", re.S)
 def seen(text, n_columns):
     """Return the rows of a terminal of that width on which the text was written, without blanks at their ends.
 
-    Anything but lines, carriage returns and the erasing of a line is an AssertionError.
+    Anything except lines, carriage returns and the erasing of a line is an AssertionError.
     """
     rows, column, at = [[]], 0, 0
     while at < len(text):
@@ -44,12 +44,12 @@ def seen(text, n_columns):
 
 
 class Pseudo:
-    """A pseudo-terminal of some columns; what is written there is kept.
+    """A pseudo-terminal of some columns, which keeps all text written to it.
 
     Attributes
     ----------
     slave : int
-        What a program has as its terminal.
+        The descriptor for a program.
     """
 
     def __init__(self, n_columns=80):
@@ -101,9 +101,9 @@ class Pseudo:
         return found[0]
 
     def start(self, argv, outlives=False, **options):
-        """Start a program that has it as stdin, stdout, stderr (if nothing else is said) and controlling terminal.
+        """Start a program with this terminal as stdin, stdout, stderr (by default) and controlling terminal.
 
-        With ``outlives`` it does not hear of a hang-up, as if nohup had started it.
+        With ``outlives`` it ignores a hang-up, as if started by nohup.
         """
 
         def take():

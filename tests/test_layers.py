@@ -1,6 +1,6 @@
-"""Who may import whom: the imports of every source file are walked and held against one table.
+"""Checks the imports of every source file against one table of layers.
 
-The checker is a function over source text, so that it is tested on planted violations as well as on the project.
+The checker is a function of source text, so that it is tested on planted violations as well as on the project.
 """
 
 import ast
@@ -151,10 +151,10 @@ def base_of(node: ast.ImportFrom, module: str, is_package: bool) -> Optional[str
 
 
 def imports_of(tree: ast.AST, module: str, is_package: bool) -> Iterator[Import]:
-    """Yield what a file imports, by statement or by a call with a constant name.
+    """Yield the imports of a file, by statement or by a call with a constant name.
 
-    `from a.b import c` yields a.b.c: whether c is a module or a name inside a.b makes no difference to the layer,
-    but `from flq import core` has to count as flq.core.
+    `from a.b import c` yields a.b.c: the layer is the same if c is a name inside a.b, but `from flq import core` must
+    count as flq.core.
     """
 
     def walk(node: ast.AST, in_function: bool) -> Iterator[Import]:
@@ -188,7 +188,7 @@ def violations(source: str, module: str, is_package: bool = False) -> List[str]:
     ----------
     source : str
     module : str
-        Its name in full, e.g. flq.core.lazy; of a package without the __init__.
+        Its full name, e.g. flq.core.lazy; that of a package is without __init__.
     is_package : bool
         True for an __init__.py, which relative imports count from.
 
@@ -249,9 +249,9 @@ def call_violations(tree: ast.AST) -> Iterator[Tuple[int, str]]:
 
 
 def global_randomness(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines that name a function of the generator that all modules share: random.x, np.random.x.
+    """Yield the lines that use a global random generator: random.x, np.random.x.
 
-    Classes (random.Random, np.random.Philox) and default_rng make generators of their own.
+    Classes (random.Random, np.random.Philox) and default_rng make separate generators.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("random", "np.random", "numpy.random"):

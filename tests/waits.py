@@ -14,7 +14,7 @@ def wait_until(condition: Callable[[], Any], what: str = "it does not come") -> 
     Raises
     ------
     AssertionError
-        If it does not in ``WAIT_S``; it says ``what``.
+        If it does not within ``WAIT_S``; its message is ``what``.
     """
     until, passed = time.monotonic() + WAIT_S, threading.Event()
     while not condition():

@@ -18,7 +18,7 @@ def largest_memory(codec, memory, share_refused):
     """Return the largest norm of residual or mirror, relative to the largest norm of an update.
 
     Updates have Student's t distribution with 2 degrees of freedom, whose variance is infinite,
-    and a mean of 0.5 that never goes away.
+    and a constant mean of 0.5.
     """
     generator = np.random.RandomState(codec)
     rules = Rules("bbit", codec, 32, memory)

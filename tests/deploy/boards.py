@@ -2,13 +2,13 @@
 
 ::
 
-    operator --- jump --- inner     behind the jump host, which hides its address from everybody (NAT)
+    operator --- jump --- inner     behind the jump host, which hides its address (NAT)
         |------- slow               1 Mbit/s both ways
-        |------- refusing           knows nobody's key
+        |------- refusing           accepts no key
 
-The master runs on the jump host, where all reach it.
+The master runs on the jump host, which all boards reach.
 
-What runs in the namespaces, the programs that were deployed among it, is ended with them.
+All processes in the namespaces, including the deployed programs, end with them.
 """
 
 import contextlib
@@ -150,7 +150,7 @@ class Boards:
     addresses : dict
         By name of a board; "operator" is where a deployment is started.
     ssh_config : str
-        What ssh reads in place of the user's: the key, and the boards' host keys.
+        The configuration of ssh instead of the user's: the key, and the boards' host keys.
     """
 
     addresses = {

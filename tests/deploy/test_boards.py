@@ -1,6 +1,6 @@
-"""One cluster, deployed, watched, stopped and removed: real sshds, one of them refusing, one slow, one behind another.
+"""One cluster is deployed, watched, stopped and removed, with real sshds: one rejects keys, one is slow, one is hidden.
 
-The story is told once, in `story`; the tests look at its parts.
+The fixture `story` runs all commands once; the tests check their results.
 """
 
 import os

@@ -74,7 +74,7 @@ workers:
 class Local:
     """A workplace, and a cluster of this machine.
 
-    ``write`` says which workers there are, and ``deploy`` runs a subcommand on that cluster.
+    ``write`` defines its workers, and ``deploy`` runs a subcommand on it.
     """
 
     def __init__(self, folder: Path, port: int) -> None:

@@ -34,7 +34,7 @@ class Workplace:
     ----------
     folder : Path
     within : sequence of str
-        What commands begin with, such as ip netns exec NAME.
+        Prefix of commands, such as ip netns exec NAME.
     """
 
     def __init__(self, folder: Path, within: Sequence[str] = ()) -> None:

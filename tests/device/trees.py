@@ -1,7 +1,7 @@
-"""Folders that stand for / on four machines: what their /sys, /proc and /etc say, as far as FLQ reads it.
+"""Folders that replace / on four machines: the files of /sys, /proc and /etc that FLQ reads.
 
-The facts of the Jetsons are those of captures and of jetson_stats; nothing here was read off a board by us. Tests of
-other folders add this one to sys.path and import the module by its name.
+The values of the Jetsons are from captures and from jetson_stats; none was read from a board by us. Tests in other
+folders add this one to sys.path and import the module by its name.
 """
 
 NO_CHANGES = {}
@@ -10,7 +10,7 @@ NO_CHANGES = {}
 def plant(folder, files, changes=NO_CHANGES):
     """Write the files of a tree under a folder; return the folder, as a root for the readers.
 
-    ``changes`` come last; None takes a file away.
+    ``changes`` are applied last; None removes a file.
     """
     for path, text in dict(files, **changes).items():
         place = folder / path.lstrip("/")

@@ -1,13 +1,13 @@
-"""Runs a program that kills itself, by SIGKILL, at a step of its own.
+"""Runs a program that kills itself, by SIGKILL, at a given point.
 
     python armed.py POINT COUNT FIRED_FILE PROGRAM ARGS...
 
-The COUNT-th time that the program comes to POINT, FIRED_FILE is written and forced to disk, and then it is killed. The
-program knows nothing of this: a function of its own is wrapped before it starts. Some are no points: "anywhere" is the
-COUNT-th call of any function of FLQ; "a clock that jumps" kills nobody: after COUNT looks at the time of day it is an
-hour later, after as many again an hour earlier than it is, and so on; "a full disk" kills nobody either: when the last
-round is about to close, the disk has room for COUNT more changes (with oplog.c beneath the program); "nothing" leaves
-the program alone. Programs pause for half a second at most, so that drills do not wait for them.
+The COUNT-th time that the program reaches POINT, FIRED_FILE is written and synced, and then the program is killed. It
+is not aware of this: one of its functions is wrapped before it starts. Special values of POINT: "anywhere" is the
+COUNT-th call of any function of FLQ; with "a clock that jumps", the time of day is an hour ahead after COUNT readings,
+an hour behind after as many again, and so on, without a kill; with "a full disk", the disk accepts COUNT more changes
+when the last round is about to close (with oplog.c beneath the program), without a kill; "nothing" runs the program
+unchanged. Programs pause for half a second at most, so that drills do not wait for them.
 """
 
 import ctypes
@@ -65,9 +65,9 @@ class Point(NamedTuple):
     target : str
         module:attribute of the function.
     when : str
-        Before it, after it, or, of one that writes a file, when half of the file is written.
+        Before it, after it, or, for a function that writes a file, after half of the file.
     counts : callable(*arguments) -> bool
-        Which of its calls count.
+        Whether a call counts.
     """
 
     program: str

@@ -47,7 +47,7 @@ class Seat:
     Attributes
     ----------
     fired : list of Kill
-        The kills that have come to pass.
+        The kills that have happened.
     programs : list of Program
     """
 
@@ -118,7 +118,7 @@ class ArmedCluster(Cluster):
     ) -> Program:
         """Start a program; a later master resumes a run, by default the newest unfinished one.
 
-        ``by`` is what runs the master's Python, if something shall.
+        ``by`` is the prefix of the command of the master's Python, if any.
         """
         prefix = [LAUNCHER, kill.point, str(kill.count), fired_file]
         if name == "master":

@@ -43,7 +43,7 @@ class CrashMaster:
     folder : str
     settings : dict
     strikes_at : callable(point) -> bool
-        Says at each point whether that is its end.
+        Returns at each point whether the process dies there.
     """
 
     def __init__(self, folder, settings, strikes_at):
@@ -112,7 +112,7 @@ class CrashMaster:
         Raises
         ------
         Killed
-            If a point on the way was the end; the files are ready for :meth:`resume`.
+            If the process died at a point; the files are ready for :meth:`resume`.
         """
         try:
             decided = [effect for event in batch for effect in self._decide(event, now)]

@@ -1,7 +1,7 @@
-"""Master and workers in one process, joined by bytes, what they keep on disk: kill -9 takes either at a named point.
+"""Master and workers in one process, joined by bytes, with real files: each can be killed at a named point.
 
-Who is killed is gone with all it had in memory; it starts again from the files as they were at that moment, of which
-a copy is taken. Time is virtual, and a master that is dead may stay so for a while.
+A killed process loses its memory and restarts from a copy of the files at that moment. Time is virtual, and a killed
+master may stay away for a while.
 """
 
 import os
@@ -91,18 +91,18 @@ class CrashNetwork:
     folder : str
     settings : dict
     strikes : callable(point, n) -> bool
-        Whether to kill at the n-th time (from 1, over the whole run) that a point is reached.
+        Whether to kill the n-th time (from 1, over the whole run) that a point is reached.
     away_s : float, optional
-        How long the master is away each time.
+        Seconds that the master is away after each kill.
     together : bool, optional
         Whether calls reach the master in batches, or one by one.
     resumes : bool, optional
-        Whether the folder holds a run that was killed, and its workers: then everybody starts again.
+        Whether the folder contains a killed run with its workers, all of which restart.
 
     Attributes
     ----------
     fired : Counter
-        Point -> how often somebody was killed there.
+        Point -> number of kills there.
     """
 
     def __init__(self, folder, settings, strikes, away_s=0.0, together=True, resumes=False):

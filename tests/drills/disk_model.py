@@ -1,7 +1,7 @@
-"""A disk that remembers what was forced to it: rebuilt from a record of oplog.c, operation by operation.
+"""A model of a disk that keeps only synced data, rebuilt from a record of oplog.c, operation by operation.
 
-The rules are those of POSIX, not those of a kind file system: fsync of a file keeps its bytes but not
-its name, and a name (made, renamed, removed) is only kept by fsync of its folder.
+The rules are those of POSIX, not of a more generous file system: fsync of a file keeps its bytes but not its name, and
+a change of a name (created, renamed, removed) is kept only by fsync of its folder.
 """
 
 import os

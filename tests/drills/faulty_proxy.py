@@ -1,7 +1,7 @@
-"""What a faulty proxy does to a request or its response. Nothing here is by chance or by the clock.
+"""The faults of a proxy in a request or its response. They depend neither on chance nor on the clock.
 
-Each fault is a function of a ``relay.Passage`` that returns what the client gets; those that need
-to know more are made by a function.
+Each fault is a function of a ``relay.Passage`` that returns the bytes for the client. Faults with parameters are made
+by a function.
 """
 
 import http

@@ -23,9 +23,9 @@ class Recorder:
     library : Path
         oplog.c, compiled.
     folder : Path
-        For the record and ``disk``, the programs' own folder; it is made.
+        For the record and ``disk``, the programs' own folder; it is created.
     scratch : Path
-        Where recovery is tried; it does not exist.
+        A folder for recoveries, which does not exist yet.
     """
 
     def __init__(self, library: Path, folder: Path, scratch: Path) -> None:
@@ -125,13 +125,13 @@ def drill(
     Parameters
     ----------
     scratch : Path
-        A folder that does not exist.
+        A folder that does not exist yet.
     recover : callable
-        Gets a folder as the power failure left it, and returns what is in it; it may raise.
+        Gets a folder after the power failure, and returns the recovered state; it may raise.
     judge : callable
-        Gets what was recovered, and what the program has said until then; returns the complaint, or None.
+        Gets the recovered state, and the program's output until then; returns the complaint, or None.
     seeds : int
-        At each operation, so many seeded parts of the writes survive.
+        Number of seeded partial survivals of the writes at each operation.
     begin_at : int
         The first operation after which the power fails.
     """

@@ -2,7 +2,7 @@
 
     python storage_writers.py NAME FOLDER [COUNT]
 
-Each writes version 1, 2, ... and says "promised N" when version N may not be lost any more.
+Each writes version 1, 2, ... and prints "promised N" when version N must not be lost any more.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""One bit is flipped in a file of a run that was killed: harmless, healed, or refused; never another model in silence.
+"""A bit flip in a file of a killed run is harmless, repaired or rejected, and never leads silently to another model.
 
-A run is killed, master and workers, in the middle; for each flip it goes on from a copy of its files. In one process,
-the files real, the network and time virtual, as in test_kills_in_memory.py.
+A run is killed in the middle, master and workers; for each flip it is resumed from a copy of its files. Everything is
+in one process, with real files and virtual network and time, as in test_kills_in_memory.py.
 """
 
 import logging

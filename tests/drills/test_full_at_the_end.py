@@ -1,7 +1,7 @@
-"""The disk gets full at each change of a file from the last round to the end: the same model, or a sentence.
+"""The disk fills up at each change of a file from the last round to the end: the same model, or one sentence.
 
-oplog.c beneath the master refuses the n-th write, fsync, rename, new folder or opening for writing, and all after it;
-when the master waits or has ended, there is room again. --drills refuses each of them.
+oplog.c beneath the master rejects the n-th write, fsync, rename, new folder or opening for writing, and all later ones;
+once the master waits or has ended, there is space again. --drills rejects each of them.
 """
 
 import os

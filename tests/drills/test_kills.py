@@ -1,7 +1,7 @@
-"""kill -9 at each step that matters, real processes: restarted, they make the same model, bit for bit.
+"""kill -9 of real processes at each relevant step: restarted, they train the same model, bit for bit.
 
-Each drill has one run with several kills; --drills kills at every point with everything that keeps state. All
-points with all that keeps state, but in one process: test_kills_in_memory.py.
+Each drill has one run with several kills; --drills kills at every point, with every stateful setting.
+test_kills_in_memory.py does so too, but in one process.
 """
 
 import json

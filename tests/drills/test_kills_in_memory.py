@@ -1,7 +1,7 @@
-"""Whoever is killed, at whichever step, and started again: the same model, bit for bit.
+"""Killed at any step and restarted, master and workers train the same model, bit for bit.
 
-Every point, with everything that keeps state; in one process, the files real, the network and time virtual. The same
-points with real processes: test_kills.py.
+The kills are at every point, with every stateful setting; in one process, with real files and virtual network and time.
+test_kills.py has the same points with real processes.
 """
 
 import os

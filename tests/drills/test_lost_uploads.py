@@ -1,4 +1,4 @@
-"""A fifth of all uploads is lost on the way: waiting for the verdict costs no accuracy, committing blindly does.
+"""A fifth of all uploads is lost: waiting for the verdict costs no accuracy, committing blindly does.
 
 docs/states.md: memories change only on a verdict.
 """

@@ -1,6 +1,6 @@
-"""Whatever was promised is still there after a power failure, at whichever operation it comes.
+"""Promised versions survive a power failure at any operation.
 
-First the drill itself is tested: it has to find bugs that were planted. Then come the writers of FLQ.
+First the drill itself is tested: it must find planted bugs. Then it tests the writers of FLQ.
 """
 
 import re
@@ -188,7 +188,7 @@ def kill_and_fail(make_recorder, name, count, more, judge):
     Parameters
     ----------
     more : int
-        What the second program is asked for.
+        The number of versions of the second program.
     """
     recorder = make_recorder()
     ops = recorder.run(name, recorder.disk, count)

@@ -1,6 +1,6 @@
-"""A run goes on where it was: after a signal, with damaged files, made longer; and what does not go on says why.
+"""A run is resumed after a signal, with damaged files, or extended; if it cannot be resumed, the reason is reported.
 
-One run is interrupted, and each drill takes a copy of what it has left.
+One run is interrupted, and each drill uses a copy of its files.
 """
 
 import json

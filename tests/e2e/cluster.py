@@ -32,12 +32,12 @@ BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
 class Program:
     """A process whose lines (stdout and stderr together) are read as they arrive.
 
-    It comes from the nursery, unless it shall start as a user starts it, with another Python, or by another command.
+    The nursery forks it, unless it must start like a user's, with another Python, or by another command.
 
     Parameters
     ----------
     by : sequence of str, optional
-        What runs Python, such as ``ip netns exec NAME``; it must become Python, so that signals reach it.
+        Prefix of the command, such as ``ip netns exec NAME``; it must exec Python, so that signals reach it.
     """
 
     def __init__(
@@ -190,12 +190,12 @@ class Master(Program):
 class Cluster:
     """Starts programs in a copy of the project made of links, and ends those still running.
 
-    Logs, results and state lie in the copy, whose ``flq`` is the repository's own.
+    Logs, results and state are in the copy, whose ``flq`` is the repository's own.
 
     Attributes
     ----------
     is_cold : bool
-        Programs are started with a Python of their own, as a user starts them.
+        Whether programs start with a new Python, like a user's.
     """
 
     is_cold = False

@@ -38,7 +38,7 @@ def read_message(sock: socket.socket, has_body: bool = True) -> bytes:
     Raises
     ------
     Broken
-        If the other end closes before.
+        If the peer closes before.
     """
     data = b""
     while b"\r\n\r\n" not in data:

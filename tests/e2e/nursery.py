@@ -1,7 +1,7 @@
-"""Programs that begin without Python's start and its imports, which cost more than most of what tests let them do.
+"""Starts programs without the start of Python and its imports, which take longer than most of the tests' work.
 
-A process that has imported what they need, and done nothing else, forks one for each that is asked for. It is a process
-like any other, with its own pid, arguments, folder, environment, output and end. TensorFlow is not among the imports.
+A process that has only imported their modules forks a process per requested program, with its own pid, arguments,
+folder, environment, output and end. TensorFlow is not among the imports.
 """
 
 import atexit
@@ -34,7 +34,7 @@ class Child:
     ----------
     pid : int
     stdout : text stream
-        What it prints, stderr too.
+        Its output, including stderr.
     """
 
     def __init__(self, argv: Sequence[str], folder: str, environment: Dict[str, str]) -> None:

@@ -17,12 +17,12 @@ class Exchange(NamedTuple):
     Attributes
     ----------
     request_bytes : int
-        What the master got: head and body.
+        Bytes to the master: head and body.
     request_head_bytes : int
     response_bytes : int
-        What the master sent.
+        Bytes from the master.
     status : int
-        0 = the master has not answered.
+        0 = the master has not responded.
     fault : Fault or None
     sent, received : list of Frame
         The frames in the request's and in the response's body.
@@ -49,7 +49,7 @@ class Passage:
     ----------
     relay : Relay
     request : bytes
-        Head and body, as they came.
+        Head and body, as received.
     client : socket or None
     """
 

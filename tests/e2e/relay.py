@@ -1,8 +1,7 @@
-"""A proxy between workers and a master that counts every byte and can do harm to requests.
+"""A proxy between workers and a master that counts every byte and can inject faults.
 
-It reads a request whole, hands it on, reads the response whole and hands that back; a fault does
-something else instead. Counts are of the master's side, so that they are what the master's own
-meter should have seen.
+It reads a complete request, forwards it, and returns the complete response, unless a fault does something else. It
+counts bytes on the master's side, so that they equal those of the master's own meter.
 
 Example
 -------
@@ -29,12 +28,12 @@ class Relay:
     ----------
     master : (host, port)
     faults : dict, optional
-        (path, n) -> what happens to the n-th request (from 1) with that path; n None = to all others with it.
+        (path, n) -> fault of the n-th request (from 1) with that path; n None = of all others with it.
 
     Attributes
     ----------
     n_connections : int
-        How many were made to it.
+        Number of connections made to it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Workers with other Pythons, and other versions of numpy and TensorFlow, beside a master and workers of today.
+"""Workers with other versions of Python, numpy and TensorFlow, beside a current master and workers.
 
 Both ends decode a payload to the same bits: with memory mirror the master compares a fingerprint with each upload.
 """

@@ -1,4 +1,4 @@
-"""The two sample configurations of the original programs run as they are.
+"""The two sample configurations of the original programs run unchanged.
 
 Their data sets are written in MNIST's file format, from the digits that come with FLQ.
 """

@@ -114,7 +114,7 @@ np.savez(sys.argv[1], reference=last.server.model, simulated=simulation.simulate
 def beside(code, *arguments, folder=""):
     """Run Python code while the cluster runs.
 
-    In a process of its own: how many threads TensorFlow has is settled once per process.
+    It uses a new process, because the number of TensorFlow's threads is fixed once per process.
     """
     folders = [REPOSITORY, REPOSITORY + "/tests/e2e"] + [folder] * bool(folder)
     return subprocess.Popen(

@@ -1,7 +1,7 @@
-"""Master and workers that can be killed at any point, what they have on disk, and a bag of messages between them.
+"""Master and workers that can be killed at any point, their disks, and a bag of messages between them.
 
-A message is in the bag until somebody delivers or loses it. Nothing but bytes and JSON text
-passes between the machines, or to the disks and back.
+A message is in the bag until it is delivered or lost. Only bytes and JSON text pass between the machines, or to the
+disks and back.
 """
 
 import json
@@ -69,11 +69,11 @@ class Peer(VirtualWorker):
     Attributes
     ----------
     call : Request or None
-        The one whose reply it waits for.
+        The call that it waits for.
     disk : tuple or None
-        JSON text and arrays: what it has saved last.
+        JSON text and arrays that it has saved last.
     may_start_over : bool
-        Something has happened after which its memories can be of no use.
+        Whether an event may have made its memories useless.
     """
 
     def __init__(self, worker_id, world):

@@ -1,7 +1,7 @@
-"""Lost, repeated, garbled and belated messages change nothing: the same model as without them.
+"""Lost, repeated, garbled and late messages do not change the model.
 
-The two machines are joined by a network that does to each call what a list of faults says; when
-the list is used up, the network is perfect, so every run ends.
+The two machines are joined by a network that applies a list of faults, one per call. After the list, the network is
+perfect, so every run ends.
 """
 
 import random

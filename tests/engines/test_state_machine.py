@@ -1,9 +1,8 @@
-"""Anything may happen between both machines, at any time: what must be true remains so, and the run always ends.
+"""Under any faults between both machines, at any time, the invariants hold and the run ends.
 
-A message may be delivered in any order, lost, or come again much later; master and workers may
-die between any two steps and come back with what is on their disks. ``Crashes`` does only what
-must not change the model, and compares the result with the undisturbed run; ``Anything`` lets
-leases and deadlines run out, and disks get lost, too.
+Messages may be reordered, lost, or repeated much later; master and workers may die between any two steps and restart
+from their disks. ``Crashes`` has only faults that must not change the model, and compares the result with the
+undisturbed run; ``Anything`` also lets leases and deadlines expire, and disks get lost.
 """
 
 import sys

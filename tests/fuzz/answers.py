@@ -110,7 +110,7 @@ class Judge:
         Raises
         ------
         AssertionError
-            That names the request.
+            With the request in its message.
         """
         said = "%s: %r -> %d %r" % (request.kind, request.data[:2000], answer.status, answer.body[:500])
         assert answer.status < 500 or answer.status == 503 and answer.headers["Retry-After"], said

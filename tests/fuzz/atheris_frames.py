@@ -1,14 +1,13 @@
-"""Frames that a coverage-guided fuzzer makes up: atheris watches which lines of the decoder an input reaches.
+"""Fuzzes frames guided by coverage: atheris observes which lines of the decoder an input reaches.
 
-It is run by hand, in an environment of its own (Python 3.11 to 3.13):
+It is run by hand, in its own environment (Python 3.11 to 3.13):
 
     python -m venv /tmp/atheris && /tmp/atheris/bin/pip install atheris==3.0.0 numpy
     nice /tmp/atheris/bin/python tests/fuzz/atheris_frames.py -max_total_time=300 -max_len=400 FOLDER
 
-FOLDER keeps the inputs that reach something new; it is filled with valid frames first. The first byte of an input says
-which layout is meant, whether it is a stream and whether its CRC32 and length are made right before it is decoded: no
-fuzzer guesses a checksum. A crash leaves a file crash-*, which the same command with that file in FOLDER's place
-decodes again.
+FOLDER keeps the inputs that reach new lines; it is filled with valid frames first. The first byte of an input selects
+the layout, whether it is a stream, and whether its CRC32 and length are corrected before it is decoded, since no fuzzer
+guesses a checksum. A crash leaves a file crash-*; the same command with that file instead of FOLDER decodes it again.
 """
 
 import sys

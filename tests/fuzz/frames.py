@@ -1,7 +1,7 @@
-"""Frames that are valid, nearly valid and not valid at all; and what must become of them.
+"""Valid, almost valid and invalid frames, and the expected results of decoding them.
 
-Most damage is done to a field, after which the CRC32 is made right again: such a frame gets past the checksum, to the
-checks behind it. Everything here is a function of the generator: a seed says which frames there were.
+Most damage changes a field and corrects the CRC32, so that the frame passes the checksum and reaches later checks.
+Everything here is a function of the generator, so a seed determines the frames.
 """
 
 import numpy as np
@@ -146,7 +146,7 @@ class Frames:
 def judge(data, link, is_stream=False):
     """Decode; return the name of the message, or of the error.
 
-    Whatever is not refused with a 4xx must be a message that encodes to the same bytes, and whose values are finite.
+    A frame that is not rejected with 4xx must be a message that encodes to the same bytes and has finite values.
     """
     try:
         messages = flat(decode_stream(data, link)) if is_stream else [decode(data, link, object)]

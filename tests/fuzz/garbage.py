@@ -1,10 +1,10 @@
-"""HTTP requests that nobody should send, from a generator that is given: a function of its seed.
+"""Invalid HTTP requests from a given generator: a function of its seed.
 
-None of them may change the run. So three things that somebody may do are left out: the operator's POST /stop, which
-ends it (one stands in many bodies, where nobody may take it for a request); an answer to the open round with the token
-of the worker that owes it; and a worker joining as it should, which would change the weights. What is sent with the
-token of a worker that trains is of another epoch, or has a number that is over; the others (``IDLE``) never join: they
-may send anything, but their registrations lack something.
+None of them may change the run, so three valid requests are left out: the operator's POST /stop, which ends the run (it
+is in many bodies, where it must not be read as a request); an answer to the open round with the token of a worker that
+has not answered; and a worker's valid join, which would change the weights. Requests with the token of a worker that
+trains are of another epoch, or have an old number. The other workers (``IDLE``) never join: they may send anything, but
+their registrations are incomplete.
 """
 
 import json
@@ -41,16 +41,16 @@ class Request(NamedTuple):
     Attributes
     ----------
     kind : str
-        By which it is counted.
+        Its name in counts.
     data : bytes
     method : str
-        What the first line says, as far as that can be read: answers to HEAD have no body.
+        Method in the first line, as far as readable: responses to HEAD have no body.
     path : str or None
-        Which path of the description its answer is held against.
+        The path of the description that its response is checked against.
     is_whole : bool
-        There is an answer, and the connection may be used again; otherwise the sender closes its side.
+        Whether there is a response, and the connection may be used again; otherwise the sender closes its side.
     is_one : bool
-        Whatever follows the head must not be taken for another request.
+        Whether the bytes after the head must not be read as another request.
     """
 
     kind: str

@@ -1,8 +1,8 @@
-"""Decode any number of fuzzed frames, and say what has become of them.
+"""Decodes any number of fuzzed frames, and prints the outcomes.
 
     python tests/fuzz/run_frames.py --n 1000000 --seed 1
 
-The exit status is 1 if one was neither a message nor refused with a 4xx; it is written out in hexadecimal.
+The exit code is 1 if one was neither a message nor rejected with 4xx; that one is printed in hexadecimal.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def run(n, seed, report=lambda done: None):
     Raises
     ------
     AssertionError
-        If an input does what none may do; it names the input.
+        If an input gives an unexpected result; the message contains the input.
     """
     source, outcomes = frames.Frames(Random(seed)), Counter()
     for number in range(n):

@@ -1,9 +1,9 @@
-"""Send any number of garbage requests to a master while it trains, and compare the model with an undisturbed run's.
+"""Sends any number of garbage requests to a master that trains, and compares the model with an undisturbed run's.
 
     python tests/fuzz/run_requests.py --n 50000 --seed 1 [--set memory=mirror]...
 
-Four workers train; the rounds wait for the requests, so that these come from the first round to the last. The exit
-status is 1 if something was not as it should be.
+Four workers train; the rounds wait for the requests, so that these are spread from the first round to the last. The
+exit code is 1 if there is any problem.
 """
 
 import argparse
@@ -48,12 +48,11 @@ class Outcome(NamedTuple):
     Attributes
     ----------
     answers : Counter
-        By kind of request and status; None: there was no answer.
+        By kind of request and status; None = no response.
     problems : list of str
-        What was not as it should be.
     model, undisturbed : ndarray
     more_threads, more_bytes : int
-        By how much the process has grown between the first tenth of the requests and the last.
+        Growth of the process from the first tenth of the requests to the end.
     seconds : float
     """
 

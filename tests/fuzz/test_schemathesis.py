@@ -1,7 +1,7 @@
-"""Schemathesis reads /openapi.json and makes up requests, valid and not, while four workers train.
+"""Schemathesis reads /openapi.json and generates valid and invalid requests while four workers train.
 
-The operator's token goes with what people ask for, that of a worker that has not joined with the rest and with POST
-/stop, which would otherwise end the run.
+Users' requests have the operator's token. All others, and POST /stop, which would end the run, have the token of a
+worker that has not joined.
 """
 
 import logging

@@ -117,7 +117,7 @@ class LocalMaster:
     def send(self, method, target, body=None, headers=(), token=""):
         """Send one request on a connection of its own; return status, headers and body.
 
-        ``token``: None sends none; "" sends the one that the request needs.
+        ``token``: None sends no token; "" sends the token that the request needs.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         headers = dict(headers)
@@ -213,7 +213,7 @@ def read_all(sock):
 class HttpWorker(Local):
     """A worker's machine, trainer and HTTP client; takes one action at a time and never pauses.
 
-    One that does not wait hears of the next round only when it polls: for those that act in turn.
+    One that does not wait gets the next round only by a poll: for workers that act in turn.
     """
 
     CLIENT = MasterClient

@@ -1,7 +1,6 @@
 """Replaces the evaluator process: answers ``settings`` as told, and nothing else.
 
-Arguments: the reply as JSON; numbers, its payload; and "", "die", or the port of somebody whose
-leave it waits for.
+Arguments: the reply as JSON; its payload as numbers; and "", "die", or the port of a server that releases it.
 """
 
 import json

@@ -117,7 +117,7 @@ def test_an_evaluator_that_was_killed_while_it_had_nothing_to_do_is_replaced_too
 def mortal(monkeypatch):
     """Let children of evaluators end at some requests, counted from 1 for each; return their requests.
 
-    The function that it returns takes which; of the last, all that come after do the same.
+    The returned function takes the requests at which each child ends; later children behave like the last one.
     """
     begun = []
 

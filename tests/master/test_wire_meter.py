@@ -15,7 +15,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 def exchange(master, data):
     """Send bytes on a connection of its own; return the number of bytes received.
 
-    The master counts before it closes: when this returns, all is counted.
+    The master counts before it closes the connection, so all bytes are counted when this returns.
     """
     with socket.create_connection(("127.0.0.1", master.port), timeout=20) as sock:
         sock.sendall(data)

@@ -1,6 +1,6 @@
 """The page in a real browser, during a real run of four workers.
 
-FLQ_SCREENSHOTS=1 makes the pictures of docs/img: there the workers learn the digits, which needs TensorFlow.
+FLQ_SCREENSHOTS=1 makes the screenshots in docs/img: then the workers learn the digits, which needs TensorFlow.
 """
 
 import json

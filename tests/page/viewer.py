@@ -74,8 +74,8 @@ class Viewer:
         Raises
         ------
         AssertionError
-            If the console holds errors or warnings, a policy was violated, something was asked of anybody but the
-            master, or a dialog of the browser has come up.
+            If the console has errors or warnings, a policy was violated, a request went to another server than the
+            master, or the browser has shown a dialog.
         """
         known = ["status of %d" % code for code in allowed]
         assert [line for line in self._said if not any(words in line for words in known)] == []

@@ -57,7 +57,7 @@ class Bench:
     Attributes
     ----------
     replies : dict
-        Ticket -> body, as the machine gave it.
+        Ticket -> body of the machine's reply.
     reports, notes : list
     reason : str or None
         Why the run has ended.

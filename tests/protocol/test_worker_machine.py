@@ -56,7 +56,7 @@ class Worker:
     Attributes
     ----------
     action
-        What the machine wants done.
+        The machine's next action.
     memory : list or None
         Its residual or mirror.
     """

@@ -39,7 +39,7 @@ def theirs(path, accuracies, mode="bin", bits=8000):
 def compared(tmp_path, monkeypatch):
     """Compare files; return the rows of the sheet Compare by their headings, and the printed text.
 
-    No pictures are written: these take their time.
+    No figures are written, because these take long.
     """
     monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
 

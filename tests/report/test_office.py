@@ -65,7 +65,7 @@ def write_run(path):
 def workbooks(tmp_path_factory):
     """Write a workbook of each kind: of a run, of the reference and of a comparison; return them by name.
 
-    "uncalculated" is the run's without the numbers that its formulas have: who shows any has calculated them.
+    "uncalculated" is the run's without the values of its formulas: a program that shows any has calculated them.
     """
     folder = tmp_path_factory.mktemp("office")
     names = {

@@ -24,7 +24,7 @@ class Asked(NamedTuple):
 class Service(ThreadingHTTPServer):
     """An HTTP server, with TLS if it has a certificate, with a list of responses.
 
-    An answer is a status and an object, or "hang" or "cut"; after the last it is 200.
+    A response is a status and an object, or "hang" or "cut"; after the last one it is 200.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Proxy(socketserver.ThreadingTCPServer):
     Attributes
     ----------
     asked : list of str
-        What it was asked for, such as ``api.telegram.org:443``; an address in place of a name shows as such.
+        The requested targets, such as ``api.telegram.org:443``; an address instead of a name is recorded as such.
     """
 
     daemon_threads = True

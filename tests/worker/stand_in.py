@@ -10,8 +10,8 @@ WAIT_S = 20.0
 class StandIn:
     """Sends the responses of a list, one per request, and keeps the requests.
 
-    An answer is bytes, after which the connection is closed unless they are a whole response
-    with Content-Length and ``keeps`` is true. After the last answer nobody listens any more.
+    A response is bytes, after which the connection is closed unless they are a complete response
+    with Content-Length and ``keeps`` is true. After the last response the port is closed.
     """
 
     def __init__(self, answers, keeps=False):
