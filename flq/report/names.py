@@ -39,5 +39,5 @@ def name_of_dataset(name: str) -> str:
 
 
 def name_of_data(settings: Settings) -> str:
-    """Return the data's part of a file name; the quadratic problem has no data set."""
-    return "quadratic" if settings.model.name == "quadratic" else name_of_dataset(settings.dataset.name)
+    """Return the data's part of a file name; without a data set, the model's name."""
+    return name_of_dataset(settings.dataset.name) if settings.model.has_data else settings.model.name

@@ -81,7 +81,7 @@ class Drawer:
 
     def _draw_classes(self, began: Began) -> None:
         """Draw the partition, unless the data are local or generated."""
-        if began.settings.dataset.partition == "local" or began.settings.model.name == "quadratic":
+        if began.settings.dataset.partition == "local" or not began.settings.model.has_data:
             return
         try:
             counts = class_counts(began.settings)

@@ -55,7 +55,7 @@ class EvaluatorService:
         vectors = vectors_from(payload, header["n_vectors"], task.layout.n_params)
         return {"round": header["round"], "results": [_to_json(task.evaluate(vector)) for vector in vectors]}, ()
 
-    def _save_keras(self, header: Dict[str, Any], payload: bytearray) -> Reply:
+    def _export(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         task = self._ready()
         (vector,) = vectors_from(payload, 1, task.layout.n_params)
         task.export(vector, header["path"])
@@ -70,7 +70,7 @@ class EvaluatorService:
 REQUESTS = {
     "settings": EvaluatorService._settings,
     "evaluate": EvaluatorService._evaluate,
-    "save_keras": EvaluatorService._save_keras,
+    "export": EvaluatorService._export,
 }
 
 

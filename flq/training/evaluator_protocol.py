@@ -8,12 +8,12 @@ master writes a request and reads one reply::
               for a user's own model -> {"ready": true, "n_params": n, "layout": [...]} + its start vector
     {"do": "evaluate", "round": k, "n_vectors": v} + v vectors
                              -> {"round": k, "results": [{name: x, ...}, ...]}
-    {"do": "save_keras", "path": "..."} + one vector       -> {"saved": path}
+    {"do": "export", "path": "..."} + one vector           -> {"saved": path}
     a request that fails                                   -> {"error": "one sentence"}
 
 ``layout`` is that of ``Layout.to_json``. A result has the task's metrics by name: "loss", and for
-classification "accuracy"; without a test set it is empty. NaN and infinity become null. ``path`` ends
-in .keras or .h5. The end of the stream ends the process.
+classification "accuracy"; without a test set it is empty. NaN and infinity become null. ``path`` is that of
+``Task.export``. The end of the stream ends the process.
 
 Example
 -------

@@ -21,32 +21,43 @@ from .task import Task, Trainer
 
 
 class Framework(NamedTuple):
-    """The names of its models, and the function that makes a task."""
+    """The names of its models, the function that makes a task, and the ending of the files that it exports, if any."""
 
     models: Collection[str]
     task: Callable[[Settings], Task]
+    file_ending: str = ""
 
 
 FRAMEWORKS = {
-    "keras": Framework(MODELS, keras_task.KerasTask),
+    "keras": Framework(MODELS, keras_task.KerasTask, ".keras"),
     "numpy": Framework(quadratic.MODELS, quadratic.QuadraticTask),
 }
 
 
 def make_task(settings: Settings) -> Task:
-    """Return the task of ``model.name``; a user's own model is a Keras model.
+    """Return the task of ``model.name``.
 
     Raises
     ------
     DataError
         If there is no model of that name.
     """
-    name = settings.model.name
+    return framework_of(settings.model.name).task(settings)
+
+
+def framework_of(name: str) -> Framework:
+    """Return the framework of a model; a user's own model is a Keras model.
+
+    Raises
+    ------
+    DataError
+        If there is no model of that name.
+    """
     if is_custom(name):
-        return FRAMEWORKS["keras"].task(settings)
+        return FRAMEWORKS["keras"]
     for framework in FRAMEWORKS.values():
         if name in framework.models:
-            return framework.task(settings)
+            return framework
     names = ", ".join(sorted(model_names()))
     raise DataError("model.name must be one of %s or package.module:function, got %r" % (names, name))
 

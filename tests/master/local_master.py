@@ -45,8 +45,8 @@ class InstantEvaluator:
     def evaluate(self, round_index, vectors, done):
         done(round_index, Evaluated(loss=float(round_index)))
 
-    def save_keras(self, path, model):
-        raise AssertionError("a quadratic run has no Keras file")
+    def begin_export(self, path, model):
+        raise AssertionError("a quadratic run exports no file")
 
     def export(self, path, model, timeout_s):
         raise DataError("the quadratic problem has no Keras model to save as %s" % path)

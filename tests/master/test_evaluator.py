@@ -193,9 +193,9 @@ def test_invalid_settings_leave_rounds_without_results(make_evaluator, settings,
 
 def test_a_model_that_cannot_be_saved_is_logged(make_evaluator, tmp_path, caplog):
     evaluator = make_evaluator()
-    evaluator.save_keras(str(tmp_path / "model.keras"), np.ones(40, np.float32))
+    evaluator.begin_export(str(tmp_path / "model.keras"), np.ones(40, np.float32))
     assert evaluator.wait_until_idle(WAIT_S)
-    assert "the Keras file is not written: the quadratic problem has no Keras model" in caplog.text
+    assert "model.keras is not written: the quadratic problem has no Keras model" in caplog.text
 
 
 def test_it_closes_though_its_child_hangs(make_evaluator):
@@ -218,7 +218,7 @@ def test_an_export_that_takes_too_long_is_given_up_and_forgotten(make_evaluator,
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     with pytest.raises(Unavailable, match="not written the model after"):
         evaluator.export(str(tmp_path / "model.keras"), np.ones(40, np.float32), 0.05)
-    assert not any(job.header["do"] == "save_keras" for job in evaluator._jobs)
+    assert not any(job.header["do"] == "export" for job in evaluator._jobs)
     os.kill(evaluator._child.process.pid, signal.SIGCONT)
     assert done.get(timeout=WAIT_S)[1].loss > 0  # the others are still done
     assert evaluator.wait_until_idle(WAIT_S)
@@ -255,9 +255,7 @@ def test_an_export_that_is_dropped_may_be_asked_for_again(make_evaluator, tmp_pa
     thread = threading.Thread(target=export)
     thread.start()
     with evaluator._changed:
-        assert evaluator._changed.wait_for(
-            lambda: any(job.header["do"] == "save_keras" for job in evaluator._jobs), WAIT_S
-        )
+        assert evaluator._changed.wait_for(lambda: any(job.header["do"] == "export" for job in evaluator._jobs), WAIT_S)
     for round_index in range(2, 6):
         evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: None)
     assert "cannot keep up" in caught.get(timeout=WAIT_S)

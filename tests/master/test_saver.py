@@ -15,7 +15,7 @@ from flq.run_end import Stage
 class Files:
     """Replaces Results: the obstacles to writing the workbook."""
 
-    keras = None
+    exported = None
 
     def __init__(self):
         self.problem, self.in_the_way, self.written, self.n_places = "not begun", None, [], 1

@@ -115,7 +115,7 @@ def test_a_bad_request_gets_a_sentence_and_the_process_continues(child, quadrati
     assert "do must be one of" in ask(child, {"do": "dance"}, vector)["error"]
     assert "the request lacks 'round'" in ask(child, {"do": "evaluate", "n_vectors": 1}, vector)["error"]
     assert "expected 2 vectors of 10" in ask(child, {"do": "evaluate", "round": 1, "n_vectors": 2}, vector)["error"]
-    assert "no Keras model" in ask(child, {"do": "save_keras", "path": "x.keras"}, vector)["error"]
+    assert "no Keras model" in ask(child, {"do": "export", "path": "x.keras"}, vector)["error"]
     assert ask(child, {"do": "evaluate", "round": 2, "n_vectors": 1}, vector)["round"] == 2
 
 
@@ -152,7 +152,7 @@ def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, tm
     assert 2.0 < result["loss"] < 3.0 and 0.0 < result["accuracy"] < 0.3  # guessing among ten: log(10) = 2.3
     if sys.version_info >= (3, 9):  # the master's Python; older TensorFlow has no .keras files
         path = str(tmp_path / "model.keras")
-        assert ask(keras_child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
+        assert ask(keras_child, {"do": "export", "path": path}, vector) == {"saved": path}
         assert os.path.getsize(path) > 4 * layout.n_params
 
 
@@ -199,7 +199,7 @@ def test_without_a_test_set_there_are_no_metrics(keras_child, tmp_path):
     vector = rng.start_values(make_task(settings).layout, 42)
     assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [{}]
     path = str(tmp_path / "model.h5")
-    assert ask(keras_child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
+    assert ask(keras_child, {"do": "export", "path": path}, vector) == {"saved": path}
 
 
 def test_stray_prints_do_not_reach_the_replies():

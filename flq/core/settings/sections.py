@@ -72,6 +72,11 @@ class ModelSettings(NamedTuple):
     ema: float = 0.0
     dim: int = 1000
 
+    @property
+    def has_data(self) -> bool:
+        """Whether it trains on a data set; quadratic makes a problem of its own."""
+        return self.name != "quadratic"
+
 
 class FlqAlgorithmSettings(NamedTuple):
     """Compression of updates."""

@@ -69,5 +69,5 @@ def sources_before(run_id: str, settings: Settings, settings_hash: str, state: s
 
 
 def _facts(settings: Settings, n_params: int) -> feed.Facts:
-    has_data = settings.model.name != "quadratic"
-    return feed.facts_of(settings, name_of_dataset(settings.dataset.name) if has_data else "", n_params)
+    dataset = name_of_dataset(settings.dataset.name) if settings.model.has_data else ""
+    return feed.facts_of(settings, dataset, n_params)

@@ -21,11 +21,16 @@ from ...errors import FlqError
 from ...report.excel import write_workbook
 from ...report.figures import FILES as FIGURES
 from ...report.names import workbook_name
+from ...training.frameworks import FRAMEWORKS, framework_of
 from ..reminder import Reminder
 
 logger = logging.getLogger(__name__)
 
-KINDS = {"config.json": "configuration", "model.npz": "model", "model.keras": "model"}  # in the folder of the run
+KINDS = {
+    "config.json": "configuration",
+    "model.npz": "model",
+    **{"model" + framework.file_ending: "model" for framework in FRAMEWORKS.values() if framework.file_ending},
+}  # in the folder of the run
 FIGURE = "figure"
 BINARY = "application/octet-stream"
 PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -66,8 +71,8 @@ class Results:
     ----------
     workbook, model : str
         Their paths, whether or not they exist.
-    keras : str or None
-        Path of the model as a Keras file; None if it has no such form.
+    exported : str or None
+        Path of the model as a file of its framework; None if it has no such form.
     run_dir, figures_dir : str
     """
 
@@ -76,7 +81,8 @@ class Results:
     ) -> None:
         self.workbook = os.path.join(results_dir, workbook_name(settings, stamp))
         self.model = os.path.join(run_dir, "model.npz")
-        self.keras = None if settings.model.name == "quadratic" else os.path.join(run_dir, "model.keras")
+        ending = framework_of(settings.model.name).file_ending
+        self.exported = os.path.join(run_dir, "model" + ending) if ending else None
         self.figures_dir = figures_dir
         self.run_dir, self._results_dir = run_dir, results_dir
         self._settings = public(to_json(settings))

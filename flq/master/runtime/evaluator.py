@@ -6,6 +6,7 @@ the model reads the results.
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -80,26 +81,26 @@ class Evaluator:
         for job in dropped:
             job.done({"error": "the evaluator cannot keep up", "unavailable": True})
 
-    def save_keras(self, path: str, model: Vector) -> None:
-        """Write the model as a Keras file, after the waiting jobs; log the outcome."""
+    def begin_export(self, path: str, model: Vector) -> None:
+        """Export the model after the waiting jobs; log the outcome."""
 
         def finish(reply: Dict[str, Any]) -> None:
             if "saved" in reply:
                 logger.info("model saved: %s", reply["saved"])
             else:
-                logger.warning("the Keras file is not written: %s", reply["error"])
+                logger.warning("%s is not written: %s", os.path.basename(path), reply["error"])
 
         with self._changed:
-            self._jobs.append(_Job({"do": "save_keras", "path": path}, (model,), finish))
+            self._jobs.append(_Job({"do": "export", "path": path}, (model,), finish))
             self._changed.notify_all()
 
     def export(self, path: str, model: Vector, timeout_s: float) -> None:
-        """Write the model as a Keras file, after the waiting jobs, and wait until it is written.
+        """Write the model as a file of its framework, after the waiting jobs, and wait until it is written.
 
         Raises
         ------
         DataError
-            With the child's message, if this model cannot be written as a Keras file.
+            With the child's message, if this model cannot be exported to this path.
         Unavailable
             If it is not written in time, or the child is unavailable; the job is then removed.
         """
@@ -110,7 +111,7 @@ class Evaluator:
                 replies.append(reply)
                 self._changed.notify_all()
 
-        job = _Job({"do": "save_keras", "path": path}, (model,), finish)
+        job = _Job({"do": "export", "path": path}, (model,), finish)
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()

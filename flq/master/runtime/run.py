@@ -43,7 +43,7 @@ from .sinks import Sinks
 
 logger = logging.getLogger(__name__)
 
-FINISH_S = 60.0  # time limit of evaluations and the Keras file at the end
+FINISH_S = 60.0  # time limit of evaluations and the exported model at the end
 SINKS_S = 60.0  # time limit of figures, messages and trackers at the end
 STOP_S = 120.0  # time limit for saving the results on a stop
 STUCK_S = 5.0  # time limit of a stop while the journal cannot be written

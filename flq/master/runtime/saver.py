@@ -103,8 +103,8 @@ class Saver:
             self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S)
             logger.info("the run has ended: %s", self._ending.reason)
             self._results.save_workbook(lambda: self._sheets(totals))
-            if self._results.keras is not None:
-                self._evaluator.save_keras(self._results.keras, model)
+            if self._results.exported is not None:
+                self._evaluator.begin_export(self._results.exported, model)
             if self._results.problem is not None:
                 self._on_problem(self._results.problem)
                 self._ending.move(Stage.SAVED)
