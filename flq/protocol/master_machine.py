@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 from ..core.codecs import Payload, lossless
 from ..core.layout import Vector
 from ..core.settings import Rules, for_workers
+from ..core.statuses import LATE, REFUSED
 from ..errors import BadValues, Conflict, FlqError
 from . import notes
 from .claims import Claim
@@ -50,7 +51,7 @@ from .member import Member
 from .membership import Membership
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
-from .roll_call import LATE, REFUSED, OpenRound
+from .roll_call import OpenRound
 from .round_machine import RoundMachine, Ruling
 from .wire import VERSION, Link, link_of
 

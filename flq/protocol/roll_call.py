@@ -4,11 +4,10 @@ import math
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..core.codecs import Payload
+from ..core.statuses import REFUSED, SKIPPED, STATUSES, UPLOADED
 from .events import RoundReport
 from .messages import Answer
 from .traffic import Traffic
-
-UPLOADED, SKIPPED, REFUSED, LATE, LOST = STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
 
 
 class Attendance:

@@ -28,11 +28,12 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Opt
 
 from ..core import upload_selection
 from ..core.rng import GRANTS, stream
+from ..core.statuses import LOST, REFUSED, SKIPPED, UPLOADED
 from ..errors import BadValues, Conflict
 from .events import OffersDue, RoundDue
 from .messages import Answer, Kind, Outcome
 from .options import RunOptions
-from .roll_call import LOST, REFUSED, SKIPPED, UPLOADED, Attendance, OpenRound
+from .roll_call import Attendance, OpenRound
 
 HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight, and of an equal share: one of two workers has about half anyway
 SAVED = ("passed_over", "last_until", "blocked", "tally", "training_s", "waiting_s", "last_loss", "last_round")

@@ -36,6 +36,7 @@ BLOCKED = struct.Struct("<H")  # HTTP status; after the rest of a skip
 VERDICT = struct.Struct("<BI")  # outcome, epoch
 PLAN = struct.Struct("<IIdIBH")  # version, model crc, threshold, bytes up, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
+MEDIA_TYPE = "application/x-flq"  # of frames in HTTP
 CRC_HEADER = "X-FLQ-CRC32"  # of a request's query and JSON, which are in no frame
 KEY_MARK = ":"  # between a worker's token and its session key
 NEEDS_OFFER, ENDED = 1, 2  # flags of a plan

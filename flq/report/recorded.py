@@ -17,12 +17,12 @@ from contextlib import closing, contextmanager
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..core.settings import Settings, settings_from_json
+from ..core.statuses import STATUSES
 from ..errors import FlqError
 from ..journal_file import NAME as JOURNAL
 from ..journal_file import Extent, open_to_read, read_about, read_numbered, read_tested
 from .rows import RoundRow
 
-STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; also fields of RoundRow
 TESTED = ("test_loss", "accuracy", "shared_accuracy", "average_accuracy")  # the order of test results in a journal
 COPIED = (
     "round_index",

@@ -225,12 +225,12 @@ def skew_line(answer: Answer, is_tls: bool) -> Line:
 
 def _token_line(session: Any, url: str, worker_id: int, token: str) -> Line:
     """Send an incomplete request: the master checks its token before it rejects it."""
-    from .http_client import FRAMES  # it imports numpy
+    from ..protocol.wire import MEDIA_TYPE  # it imports numpy
 
     response = session.get(
         "%s/get_global_model?worker=%d" % (url, worker_id),
         timeout=TIMEOUT_S,
-        headers={"Authorization": "Bearer " + token, "Accept": FRAMES},
+        headers={"Authorization": "Bearer " + token, "Accept": MEDIA_TYPE},
     )
     detail = str(_object(response).get("detail", response.reason))
     if response.status_code == 422 and "epoch" in detail:

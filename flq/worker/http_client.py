@@ -15,14 +15,24 @@ import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, VERSION, Buffers, size_of, text_crc
+from ..protocol.wire import (
+    CRC_HEADER,
+    KEY_MARK,
+    MAGIC,
+    MEDIA_TYPE,
+    PREFIX_SIZE,
+    VERDICT,
+    VERSION,
+    Buffers,
+    size_of,
+    text_crc,
+)
 from .downloads import Download, HTTPError
 from .http_adapter import CONNECT_S, READ_S, Adapter, cause_of
 from .proxies import Proxy, foreign_answer, proxy_for
 
 UNSET = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding its own header
 
-FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # whatever answers in the master's place
 PROGRESS_BYTES = 1 << 14  # arrived bytes after which a request that broke off is repeated at once
@@ -183,7 +193,7 @@ class MasterClient:
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
-        headers, partial = {"Accept": FRAMES}, self._partial if self._partial_from == action.have else None
+        headers, partial = {"Accept": MEDIA_TYPE}, self._partial if self._partial_from == action.have else None
         if partial is not None:
             headers.update(partial.rest())
         response = self._request("GET", "/get_global_model", query, headers=headers)

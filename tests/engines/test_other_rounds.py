@@ -6,9 +6,9 @@ from pathlib import Path
 
 from factory import quadratic_with
 
+from flq.core.statuses import UPLOADED
 from flq.engines import memory_master, simulation
 from flq.protocol.master_machine import MasterMachine
-from flq.protocol.roll_call import UPLOADED
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "protocol"))
 

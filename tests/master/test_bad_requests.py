@@ -10,10 +10,10 @@ import pytest
 from local_master import HttpWorker, LocalMaster, head, read_all, registration
 
 from flq.core.codecs import QUANTIZERS
+from flq.core.statuses import STATUSES
 from flq.engines import simulation
 from flq.protocol import worker_events
 from flq.protocol.messages import Answer, Kind, Outcome, Verdict
-from flq.protocol.roll_call import STATUSES
 from flq.protocol.wire import ANSWER, CRC, HEADER, PREFIX_SIZE, Link, decode_stream, encode
 from flq.protocol.worker_machine import State
 

@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flq.core.statuses import STATUSES
 from flq.master.routes.metrics import Metrics
-from flq.protocol.roll_call import STATUSES
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 

@@ -7,9 +7,9 @@ import pytest
 from local_master import HttpWorker
 from old_journal import old_journal
 
+from flq.core.statuses import STATUSES
 from flq.errors import FlqError
 from flq.master.records.round_log import Evaluated
-from flq.protocol.roll_call import STATUSES
 from flq.report import recorded
 from flq.report.__main__ import main
 from flq.report.recorded import read_journal

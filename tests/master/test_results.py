@@ -8,6 +8,7 @@ import threading
 import pytest
 from local_master import HttpWorker
 
+from flq.core.statuses import LATE, LOST, REFUSED, SKIPPED, UPLOADED
 from flq.errors import FlqError
 from flq.master.records import artifacts
 from flq.master.records.devices import Devices
@@ -17,7 +18,7 @@ from flq.master.records.wire_meter import Wire
 from flq.protocol import worker_events
 from flq.protocol.events import RoundReport, Tick
 from flq.protocol.member import Member
-from flq.protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Attendance
+from flq.protocol.roll_call import Attendance
 from flq.report.summary import summary
 from flq.run_end import Stage
 

@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from relay import Relay
 from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
 
-from flq.protocol.roll_call import STATUSES
+from flq.core.statuses import STATUSES
 
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
 TROUBLE = '<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & "quoted"'

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_rows import a_round
 
+from flq.core.statuses import STATUSES
 from flq.master.live import feed
 from flq.master.live.news import News
 from flq.master.live.sources import Rows
@@ -16,7 +17,6 @@ from flq.master.live.status import status_before
 from flq.master.records.round_log import Closed, Evaluated, Record
 from flq.master.records.wire_meter import Wire
 from flq.protocol.events import RoundReport
-from flq.protocol.roll_call import STATUSES
 
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
 SETTINGS = settings_with(up_budget_bits=16000)

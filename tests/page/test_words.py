@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from flq.core.statuses import STATUSES
 from flq.master.live.news import BEGAN, KINDS, WENT_ON, Item
 from flq.master.live.page_files import FOLDER
 from flq.master.routes.openapi import STATES
 from flq.protocol.events import BACK, CONTESTED, GONE, HEAVY, JOINED, RESYNC, UNABLE
-from flq.protocol.roll_call import STATUSES
 
 PAGE = Path(FOLDER)
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}

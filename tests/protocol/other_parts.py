@@ -1,9 +1,9 @@
 """Another kind of round, and two models in one run: parts that MasterMachine accepts instead of its own."""
 
+from flq.core.statuses import UPLOADED
 from flq.errors import Conflict
 from flq.protocol.global_model import GlobalModel
 from flq.protocol.messages import Kind, Outcome
-from flq.protocol.roll_call import UPLOADED
 from flq.protocol.round_machine import RoundMachine, Ruling
 
 

@@ -5,13 +5,13 @@ import re
 import pytest
 from master_bench import LAYOUT, settings_with
 
+from flq.core.statuses import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
 from flq.core.upload_selection import LAST_ROUNDS
 from flq.errors import BadValues, Conflict
 from flq.protocol import round_machine
 from flq.protocol.events import OffersDue, RoundDue
 from flq.protocol.messages import Answer, Kind, Outcome
 from flq.protocol.options import run_options
-from flq.protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
 from flq.protocol.round_machine import Phase, RoundMachine, Ruling
 from flq.protocol.traffic import Traffic
 

@@ -4,7 +4,7 @@ import pytest
 from openpyxl import load_workbook
 from report_rows import a_round, a_worker, column
 
-from flq.protocol.roll_call import STATUSES
+from flq.core.statuses import STATUSES
 from flq.report.excel import write_workbook
 from flq.report.marks import LATE, LOST, LOST_WORKER, NEVER_JOINED
 from flq.report.roll_call import MARKS

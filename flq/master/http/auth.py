@@ -14,9 +14,8 @@ from flask import request
 from ...addresses import is_loopback
 from ...core.settings import SecuritySettings
 from ...errors import BadValues, Forbidden, Unauthorized
-from ...protocol.wire import KEY_MARK
+from ...protocol.wire import KEY_MARK, MEDIA_TYPE
 from ...tokens import OPERATOR, worker_name
-from .bodies import FRAMES
 from .limits import Buckets, Places, group_of
 from .server import FILE_THREADS
 from .token_bucket import Rate
@@ -193,7 +192,7 @@ def _name_of(host: str) -> Optional[str]:
 def _is_worker_route() -> bool:
     """Return whether the current request is one that workers make."""
     return request.path in OF_WORKERS or (
-        request.path == "/get_global_model" and FRAMES in request.headers.get("Accept", "")
+        request.path == "/get_global_model" and MEDIA_TYPE in request.headers.get("Accept", "")
     )
 
 

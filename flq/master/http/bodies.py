@@ -10,9 +10,8 @@ from werkzeug.exceptions import ClientDisconnected
 
 from ...errors import WireError
 from ...protocol.resumable import PartialReply, n_received, name_of, without
-from ...protocol.wire import CRC_HEADER, Buffers, size_of, text_crc
+from ...protocol.wire import CRC_HEADER, MEDIA_TYPE, Buffers, size_of, text_crc
 
-FRAMES = "application/x-flq"
 TAKE_FRAMES = ("/offer", "/upload_update")
 MAX_JSON_BYTES = 65536
 MAX_JSON_DEPTH = 32  # nested brackets
@@ -146,7 +145,7 @@ def frames(buffers: Buffers, says_what: bool = True) -> Response:
             for start in range(0, len(view), PIECE):
                 yield bytes(view[start : start + PIECE])
 
-    response = Response(pieces(), content_type=FRAMES)
+    response = Response(pieces(), content_type=MEDIA_TYPE)
     response.content_length = size_of(buffers)
     if not says_what:
         del response.headers["Content-Type"]

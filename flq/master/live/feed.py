@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ...core.settings import Settings
-from ...protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
+from ...core.statuses import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
 from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from .news import Item

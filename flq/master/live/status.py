@@ -3,8 +3,8 @@
 import os
 from typing import Any, Dict, Optional
 
+from ...core.statuses import STATUSES
 from ...protocol.master_machine import MasterMachine
-from ...protocol.roll_call import STATUSES
 from ...protocol.traffic import Traffic
 from ..records.devices import Devices
 from ..records.round_log import Evaluated

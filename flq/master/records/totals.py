@@ -2,9 +2,10 @@
 
 from typing import Optional
 
+from ...core.statuses import LATE, LOST, REFUSED, SKIPPED, UPLOADED
 from ...protocol.master_machine import MasterMachine
 from ...protocol.member import Member, Presence
-from ...protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Attendance
+from ...protocol.roll_call import Attendance
 from ...protocol.traffic import Traffic
 from ...report.rows import WorkerRow
 from ...report.summary import GONE, NEVER_JOINED, PRESENT, Totals, per

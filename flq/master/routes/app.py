@@ -14,18 +14,9 @@ from ...device.report import checked
 from ...errors import BadValues, TooLarge
 from ...protocol.events import Answered, Heartbeat, Poll, Register
 from ...protocol.messages import Answer, Kind
-from ...protocol.wire import check_version, decode, max_answer_size
+from ...protocol.wire import MEDIA_TYPE, check_version, decode, max_answer_size
 from ..http.auth import OPERATOR, Gate, session_of_request
-from ..http.bodies import (
-    FRAMES,
-    MAX_JSON_BYTES,
-    json_object,
-    partial_reply,
-    plan_frames,
-    terse,
-    verdict_frames,
-    with_crc,
-)
+from ..http.bodies import MAX_JSON_BYTES, json_object, partial_reply, plan_frames, terse, verdict_frames, with_crc
 from ..http.limits import All, Buckets, Rate
 from ..http.server import SPARE_THREADS, n_threads
 from ..live.broadcast import Broadcast
@@ -114,7 +105,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
 
     @app.get("/get_global_model")
     def get_global_model() -> Response:
-        if FRAMES not in request.headers.get("Accept", ""):
+        if MEDIA_TYPE not in request.headers.get("Accept", ""):
             return model_for_people(run.model_files, patience)
         worker_id = worker_of_query()
         epoch, have, answered = (integer(request.args, name) for name in ("epoch", "have", "answered"))

@@ -12,8 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from ...core.statuses import STATUSES
 from ...protocol.master_machine import State
-from ...protocol.roll_call import STATUSES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 DIRECTIONS = ("up", "down")

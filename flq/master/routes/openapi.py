@@ -9,10 +9,10 @@ from typing import Any, Dict, Optional, Sequence, get_type_hints
 from flask import Flask, Response, jsonify
 
 from ... import __version__
+from ...core.statuses import STATUSES
 from ...device.report import FIELDS
-from ...protocol.roll_call import STATUSES
+from ...protocol.wire import MEDIA_TYPE
 from ...report.rows import RoundRow
-from ..http.bodies import FRAMES
 from ..live.history import DEFAULT_ROWS, MAX_ROWS
 from ..live.page_files import TYPES
 from ..records.artifacts import BINARY as BYTES
@@ -383,15 +383,15 @@ PATHS: Json = {
     ),
     "/openapi.json": _get("This description", {"application/json": {"type": "object"}}),
     "/get_global_model": _get(
-        "The newest model; for workers, which accept %s, the next round" % FRAMES,
-        dict({kind: BINARY for kind in CONTENT_TYPES.values()}, **{"application/json": MODEL, FRAMES: BINARY}),
+        "The newest model; for workers, which accept %s, the next round" % MEDIA_TYPE,
+        dict({kind: BINARY for kind in CONTENT_TYPES.values()}, **{"application/json": MODEL, MEDIA_TYPE: BINARY}),
         [409, 422],
         security=OPEN,
         others={
             "204": {"description": "for workers: nothing new yet"},
             "206": {
                 "description": "for workers: the rest of a reply that was cut off",
-                "content": {FRAMES: {"schema": BINARY}},
+                "content": {MEDIA_TYPE: {"schema": BINARY}},
             },
             "304": {"description": "If-None-Match names the current model"},
         },
@@ -418,14 +418,14 @@ PATHS: Json = {
         {},
         [409, 422],
         parameters=ANSWER_QUERY,
-        requestBody=_body(FRAMES, BINARY),
+        requestBody=_body(MEDIA_TYPE, BINARY),
     ),
     "/upload_update": _post(
         "A worker's update as a frame; the response is frames, without a content type",
         {},
         [409, 422],
         parameters=ANSWER_QUERY,
-        requestBody=_body(FRAMES, BINARY),
+        requestBody=_body(MEDIA_TYPE, BINARY),
     ),
     "/stop": _post(
         "End the run and save its results",
