@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 
 from ..core.codecs import Payload
 from ..core.codecs.lossless import Coded
+from ..core.held_back import HeldBack
 
 
 class Kind(IntEnum):
@@ -33,14 +34,6 @@ class Outcome(IntEnum):
 
 
 FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # they end a worker's part in a round
-
-
-class HeldBack(NamedTuple):
-    """Mean loss, accuracy and number of a worker's held-out samples, for the shared copy."""
-
-    loss: float
-    accuracy: float
-    n_samples: int
 
 
 class Answer(NamedTuple):

@@ -20,9 +20,10 @@ import numpy as np
 
 from ..core.codecs import QUANTIZERS
 from ..core.codecs.lossless import Coded, uncode
+from ..core.held_back import HeldBack
 from ..core.layout import Layout
 from ..errors import BadValues, Conflict, TooLarge, WireError
-from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
+from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
 VERSION = 5

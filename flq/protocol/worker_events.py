@@ -5,9 +5,9 @@ The machine asks for one action at a time; the shell performs it and reports one
 
 from typing import Any, Dict, NamedTuple, Optional, Union
 
+from ..core.held_back import HeldBack
 from ..core.layout import Layout, Vector
 from ..core.settings import Settings
-from .messages import HeldBack
 from .wire import Buffers
 from .worker_state import PendingUpload
 

@@ -22,13 +22,14 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..core.codecs import QUANTIZERS
 from ..core.codecs.lossless import code, known
+from ..core.held_back import HeldBack
 from ..core.layout import fingerprint, layout_from_json
 from ..core.rng import ROUNDING, start_values, stream
 from ..core.settings import Settings, rules_from_settings, settings_from_json
 from ..core.worker_step import Proposal, WorkerState, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .backoff import Backoff
-from .messages import FINAL, Answer, HeldBack, Kind, Outcome, Plan, Verdict
+from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .shared_copy import UNKNOWN, SharedCopy
 from .wire import VERSION, check_version, decode_at, decode_stream, encode, link_of
 from .worker_events import (

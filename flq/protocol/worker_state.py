@@ -9,10 +9,11 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..core.codecs.lossless import NUMBERS, Coded
+from ..core.held_back import HeldBack
 from ..core.layout import Vector
 from ..core.worker_step import WorkerState
 from ..errors import BadValues
-from .messages import Answer, HeldBack, Kind
+from .messages import Answer, Kind
 
 VERSION = 3
 STATES = ("if_applied", "if_not")

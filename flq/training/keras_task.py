@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from ..core import rng
+from ..core.held_back import HeldBack
 from ..core.layout import Layout, Vector
 from ..core.schedule import learning_rate
 from ..core.settings import Settings
@@ -20,7 +21,7 @@ from .keras_steps import log_prior
 from .keras_weights import seed_random_layers, set_vector, vector_of
 from .models import is_custom, model_layout
 from .partition import LOCAL, Share, no_samples, partition, worker_share
-from .task import HeldBack, LocalUpdate, Metrics, Task
+from .task import LocalUpdate, Metrics, Task
 
 
 class KerasShare:

@@ -24,6 +24,7 @@ array([-3.], dtype=float32)
 from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from ..core.held_back import HeldBack
 from ..core.layout import Layout, Tensor, Vector
 from ..core.settings import Settings
 from ..errors import DataError
@@ -31,24 +32,6 @@ from ..errors import DataError
 __all__ = ["HeldBack", "Layout", "LocalUpdate", "Metric", "Metrics", "Share", "Task", "Tensor", "Trainer", "Vector"]
 
 Metrics = Dict[str, float]  # name -> value, non-finite if the model has diverged
-
-
-class HeldBack(NamedTuple):
-    """Loss and accuracy of the shared copy, before training, on a worker's held-out samples.
-
-    Attributes
-    ----------
-    loss : float
-        Mean cross-entropy, non-finite if the model has diverged.
-    accuracy : float
-        Fraction in [0, 1].
-    n_samples : int
-        Number of held-out samples, 1 or more.
-    """
-
-    loss: float
-    accuracy: float
-    n_samples: int
 
 
 class LocalUpdate(NamedTuple):

@@ -10,9 +10,10 @@ from damage import DAMAGE, fix_length, seal
 from flq.core.codecs import QUANTIZERS
 from flq.core.codecs import decode as decoded
 from flq.core.codecs.lossless import code, known
+from flq.core.held_back import HeldBack
 from flq.core.layout import Layout, Tensor
 from flq.errors import FlqError
-from flq.protocol.messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.protocol.messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import decode, decode_stream, encode, link_of
 
 LAYOUTS = (

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from master_bench import LAYOUT, frozen, joined, vector
 
 from flq.core.codecs import QUANTIZERS
+from flq.core.held_back import HeldBack
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol.journal_codec import ANSWERED, NAMES, PLAIN, from_entry, to_entry
-from flq.protocol.messages import Answer, HeldBack, Kind, Outcome, Verdict
+from flq.protocol.messages import Answer, Kind, Outcome, Verdict
 from flq.protocol.wire import encode, link_of
 
 LINK = link_of("run", LAYOUT)

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from master_bench import LAYOUT, Bench, vector
 
 from flq.core.codecs import QUANTIZERS, plus
+from flq.core.held_back import HeldBack
 from flq.core.layout import Layout, Tensor, fingerprint
 from flq.core.settings import for_workers
 from flq.errors import BadValues, ConfigError, Conflict
 from flq.protocol import events
-from flq.protocol.messages import Answer, HeldBack, Kind, Outcome
+from flq.protocol.messages import Answer, Kind, Outcome
 from flq.protocol.wire import VERSION
 
 APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT, RESYNC, END = (

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from flq.core.codecs import LOWRANK, QUANTIZERS
 from flq.core.codecs.lossless import ZLIB, ZSTD, Coded
+from flq.core.held_back import HeldBack
 from flq.core.layout import Layout, Tensor
 from flq.core.rng import ROUNDING, stream
 from flq.errors import BadValues, CodecError, Conflict, FlqError, TooLarge, WireError
-from flq.protocol.messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.protocol.messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import (
     HEADER,
     PREFIX_SIZE,

@@ -10,10 +10,11 @@ from master_bench import LAYOUT, settings_with, vector
 
 from flq.core.codecs import LAQ8, QUANTIZERS, plus
 from flq.core.codecs.lossless import known
+from flq.core.held_back import HeldBack
 from flq.core.layout import fingerprint
 from flq.core.rng import ROUNDING, start_values, stream
 from flq.core.settings import for_workers
-from flq.protocol.messages import HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.protocol.messages import Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import VERSION, decode, encode, link_of
 from flq.protocol.worker_events import (
     Build,

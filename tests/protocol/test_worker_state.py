@@ -9,9 +9,10 @@ from master_bench import frozen, vector
 from test_resumed_worker import kept
 
 from flq.core.codecs.lossless import ZSTD, Coded
+from flq.core.held_back import HeldBack
 from flq.core.worker_step import WorkerState
 from flq.errors import BadValues
-from flq.protocol.messages import Answer, HeldBack, Kind
+from flq.protocol.messages import Answer, Kind
 from flq.protocol.worker_state import PendingUpload, fits, from_state, to_state
 
 MEMORIES = ["none", "residual", "mirror", "flq"]

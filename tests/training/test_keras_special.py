@@ -5,6 +5,7 @@ import pytest
 from factory import settings_with
 
 from flq.core import rng
+from flq.core.held_back import HeldBack
 from flq.core.layout import unflatten
 from flq.errors import DataError
 from flq.training import keras_task
@@ -12,7 +13,6 @@ from flq.training.datasets import load_dataset
 from flq.training.frameworks import build_trainer, make_task
 from flq.training.keras_setup import Device, set_up_tensorflow
 from flq.training.partition import partition
-from flq.training.task import HeldBack
 
 pytestmark = pytest.mark.tf
 

@@ -10,12 +10,13 @@ import pytest
 from factory import settings_with
 from stand_in import StandIn, error, response, unused_url
 
+from flq.core.held_back import HeldBack
 from flq.core.layout import Layout, Tensor
 from flq.core.settings import for_workers
 from flq.errors import OutOfMemory
 from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import Build, Built, Train, Unable
-from flq.training.task import HeldBack, LocalUpdate
+from flq.training.task import LocalUpdate
 from flq.worker.command_line import parse_flags
 from flq.worker.http_client import MasterClient
 from flq.worker.instance import take
