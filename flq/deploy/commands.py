@@ -10,11 +10,11 @@ from .environment import given_environment
 from .facts import fitting, manager_of, require_fit
 from .fleet import Fleet
 from .hosts import Host
-from .programs import PROGRAM_S, Record, records_of
+from .programs import PROGRAM_S, ProgramRecord, records_of
 from .programs import start as start_program
 from .release import make_release
 from .ssh import Connection, DeployError
-from .steps import Deployment, Outcome, look
+from .steps import Deployed, Deployment, look
 from .steps import deploy as deploy_host
 from .tables import manifest_table, workers_table
 from .transfer import Lines, collect_host
@@ -54,7 +54,7 @@ def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optiona
     """Install and start everything on all hosts; wait until all workers have joined."""
     shared = Deployment(cluster, make_release(project_dir), project_dir, wheelhouse, fleet.is_dry, Future(), fleet.tell)
 
-    def work(connection: Connection, host: Host) -> Outcome:
+    def work(connection: Connection, host: Host) -> Deployed:
         try:
             return deploy_host(connection, host, shared)
         except BaseException:
@@ -66,7 +66,7 @@ def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optiona
                 )
             raise
 
-    def describe(_: Host, outcome: Outcome) -> str:
+    def describe(_: Host, outcome: Deployed) -> str:
         text = ", ".join(outcome.changes) or UNCHANGED
         return "; ".join([text, *(unit + " has ended" for unit in outcome.ended), *outcome.notes])
 
@@ -104,7 +104,7 @@ def restart(fleet: Fleet) -> None:
     fleet.each(work, lambda _, text: text)
 
 
-def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Record]:
+def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, ProgramRecord]:
     """Return the records of all programs of a host.
 
     Raises
@@ -114,7 +114,7 @@ def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Rec
     """
     records = records_of(connection, host)
     if is_dry:
-        return {unit: Record("inactive", "MANAGER", "FINGERPRINT", "stopped") for unit in host.units}
+        return {unit: ProgramRecord("inactive", "MANAGER", "FINGERPRINT", "stopped") for unit in host.units}
     missing = [unit for unit in host.units if unit not in records]
     if missing:
         raise DeployError("%s is not deployed there: run ./deploy_jetson.sh deploy" % missing[0])

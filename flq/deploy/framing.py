@@ -16,7 +16,7 @@ class Cut(NamedTuple):
     is_whole: bool
 
 
-class Frame:
+class ReplyFrame:
     """The marks around the output of a step.
 
     Attributes

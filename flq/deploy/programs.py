@@ -8,7 +8,7 @@ from .ssh import Connection
 PROGRAM_S = 800.0  # more than systemd's timeouts for a stop and a start together
 
 
-class Record(NamedTuple):
+class ProgramRecord(NamedTuple):
     """A deployed program: its state, its service manager, the fingerprint of its inputs, the stage of its start."""
 
     state: str
@@ -22,15 +22,15 @@ class Record(NamedTuple):
         return self.state in ("active", "activating", "reloading")
 
 
-def records_of(connection: Connection, host: Host) -> Dict[str, Record]:
+def records_of(connection: Connection, host: Host) -> Dict[str, ProgramRecord]:
     """Return the records of the deployed programs of a host."""
     answer = connection.run("states", host.access.project_dir, *host.units)
     lines = [line.split() for line in answer.lines]
-    return {words[0]: Record(*words[1:]) for words in lines if len(words) == 5 and words[0] in host.units}
+    return {words[0]: ProgramRecord(*words[1:]) for words in lines if len(words) == 5 and words[0] in host.units}
 
 
 def start_changed(
-    connection: Connection, host: Host, manager: str, marks: Dict[str, str], before: Dict[str, Record]
+    connection: Connection, host: Host, manager: str, marks: Dict[str, str], before: Dict[str, ProgramRecord]
 ) -> Tuple[List[str], List[str]]:
     """Start programs that are stopped or outdated; return the changes, and the units that have ended normally."""
     done, ended = [], []

@@ -11,7 +11,7 @@ from ..console.screen import drawer_of
 LONG = frozenset({"release", "wheelhouse", "environment", "switch", "start"})  # steps that may take long
 
 
-class Step(NamedTuple):
+class HostStep(NamedTuple):
     """The current step of a host and its start time."""
 
     name: str
@@ -34,7 +34,7 @@ class Reporter:
         self._is_dry = is_dry
         self._drawer = None if is_dry else drawer_of(sys.stdout, os.environ)
         self._printing = threading.Lock()
-        self._working: Dict[str, Step] = {}  # by the name of the host
+        self._working: Dict[str, HostStep] = {}  # by the name of the host
         self._n_done, self._n_hosts = 0, 0  # of the current work on all hosts
         self._n_here: Optional[int] = None
 
@@ -55,7 +55,7 @@ class Reporter:
     def step(self, host: str, name: str) -> None:
         """Record that a host begins a step, and has finished the previous one."""
         self._end_step(host, "done")
-        self._working[host] = Step(name, time.monotonic())
+        self._working[host] = HostStep(name, time.monotonic())
         if name in LONG:
             self._tell("host=%s step=%s state=begun" % (host, name))
         self._show_hosts()

@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO, Callable, List, NamedTuple, Optional, Sequ
 from ..addresses import split_port
 from ..errors import FlqError
 from .cluster import Access
-from .framing import Cut, Frame
+from .framing import Cut, ReplyFrame
 from .hosts import Host
 
 CONNECT_S = 20
@@ -37,7 +37,7 @@ RECEIVES = {
     "pack": "names of files",
 }  # what follows the script on stdin, for a dry run
 
-Payload = Union[bytes, Callable[[IO[bytes]], None]]
+Stdin = Union[bytes, Callable[[IO[bytes]], None]]
 
 
 class DeployError(FlqError):
@@ -91,7 +91,7 @@ class Connection:
 
     Attributes
     ----------
-    frame : Frame
+    frame : ReplyFrame
         The marks around each output. Output written to an ``output`` keeps its marks, unless that is a file.
     """
 
@@ -99,7 +99,7 @@ class Connection:
         self, host: Host, script: bytes, sockets: str, log: Callable[[str], None], begin: Callable[[str], None]
     ) -> None:
         self._host, self._script, self._log, self._begin = host, script, log, begin
-        self.frame = Frame()
+        self.frame = ReplyFrame()
         self._socket = os.path.join(sockets, "%08x" % zlib.crc32(host.name.encode("utf-8")))
         self._is_open = False
         self._running: List["subprocess.Popen[bytes]"] = []
@@ -109,7 +109,7 @@ class Connection:
         self,
         step: str,
         *words: str,
-        payload: Payload = b"",
+        payload: Stdin = b"",
         timeout_s: float = 120.0,
         is_secret: bool = False,
         output: Optional[BinaryIO] = None,
@@ -178,7 +178,7 @@ class Connection:
         self,
         command: List[str],
         script: bytes,
-        payload: Payload,
+        payload: Stdin,
         timeout_s: float,
         is_secret: bool,
         output: Optional[BinaryIO],
@@ -224,7 +224,7 @@ class Connection:
             raise DeployError("%s was cut off before its end" % _step_of(command))
 
     def _wait(
-        self, command: List[str], script: bytes, payload: Payload, timeout_s: float, errors: BinaryIO, answer: BinaryIO
+        self, command: List[str], script: bytes, payload: Stdin, timeout_s: float, errors: BinaryIO, answer: BinaryIO
     ) -> Tuple[int, bool]:
         """Run a command with script and payload on stdin; return its exit status and whether it timed out."""
         if self._ending.is_set():
@@ -272,7 +272,7 @@ class DryConnection(Connection):
         self,
         step: str,
         *words: str,
-        payload: Payload = b"",
+        payload: Stdin = b"",
         timeout_s: float = 120.0,
         is_secret: bool = False,
         output: Optional[BinaryIO] = None,

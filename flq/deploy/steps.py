@@ -45,7 +45,7 @@ class Deployment(NamedTuple):
     tell: Callable[[Host, str], None]
 
 
-class Outcome(NamedTuple):
+class Deployed(NamedTuple):
     """The result of a deployment on a host; without ``changes``, it was up to date.
 
     ``ended`` has the units of programs that have ended by themselves and were not restarted.
@@ -62,7 +62,7 @@ def look(connection: Connection, host: Host, is_dry: bool = False) -> Facts:
     return assumed_facts(host) if is_dry else read_facts(answer)
 
 
-def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
+def deploy(connection: Connection, host: Host, shared: Deployment) -> Deployed:
     """Deploy one host.
 
     Raises
@@ -114,7 +114,7 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
 
     changes += connection.run("retire", project, manager, *host.units, timeout_s=PROGRAM_S).lines
     started, ended = start_changed(connection, host, manager, marks, before)
-    return Outcome(changes + started, notes, ended)
+    return Deployed(changes + started, notes, ended)
 
 
 def _environment(

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .hosts import Host
-from .programs import Record
+from .programs import ProgramRecord
 
 NOTHING = "-"
 
@@ -41,7 +41,9 @@ def _last_line(last: Optional[Mapping[str, Any]], problem: Optional[str]) -> str
     )
 
 
-def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]], status: Mapping[str, Any]) -> str:
+def workers_table(
+    hosts: Sequence[Host], records: Mapping[str, Mapping[str, ProgramRecord]], status: Mapping[str, Any]
+) -> str:
     """Return a table of the programs: their state on the host, and in the master's status."""
     rows = [["host", "program", "unit", "connected", "round", "uploaded", "skipped", "loss", "up", "down"]]
     known = status.get("worker_status", {})

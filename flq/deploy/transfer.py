@@ -7,7 +7,7 @@ import tempfile
 import threading
 from typing import Any, BinaryIO, Callable, Dict, List, Tuple
 
-from .framing import Frame
+from .framing import ReplyFrame
 from .hosts import Host
 from .ssh import Connection, DeployError
 
@@ -93,11 +93,11 @@ class Lines:
     prefix : str
     take : callable(str)
         Gets each line.
-    frame : Frame
+    frame : ReplyFrame
         Only lines between its marks are passed on.
     """
 
-    def __init__(self, prefix: str, take: Callable[[str], None], frame: Frame) -> None:
+    def __init__(self, prefix: str, take: Callable[[str], None], frame: ReplyFrame) -> None:
         self._prefix, self._take, self._frame = prefix, take, frame
         reading, writing = os.pipe()
         self._source = os.fdopen(reading, "rb")

@@ -8,7 +8,7 @@ from ..addresses import url_of
 from .cluster import Cluster
 from .fleet import Fleet
 from .hosts import Host, Program
-from .programs import Record, records_of
+from .programs import ProgramRecord, records_of
 from .ssh import Connection
 from .tables import run_line
 from .units import results_dir_of
@@ -68,7 +68,7 @@ def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:
     """Fail the hosts on which one of these programs has ended."""
 
     def work(connection: Connection, host: Host) -> List[str]:
-        records: Dict[str, Record] = records_of(connection, host)
+        records: Dict[str, ProgramRecord] = records_of(connection, host)
         ended = [
             program
             for where, program in programs

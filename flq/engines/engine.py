@@ -11,7 +11,7 @@ from ..protocol.master_machine import MasterMachine
 from ..training.frameworks import make_task
 from ..training.task import Task, Trainer
 
-Build = Callable[[Settings, int], Any]
+BuildTrainer = Callable[[Settings, int], Any]
 MEBIBYTE = 1 << 20
 
 
@@ -35,10 +35,10 @@ class Federation(NamedTuple):
     layout: Layout
     start: Vector
     worker_ids: Sequence[int]
-    build: Optional[Build]
+    build: Optional[BuildTrainer]
     watch: Callable[[RoundClosed], None]
 
-    def builder(self) -> Build:
+    def builder(self) -> BuildTrainer:
         """Return the trainer factory of one place; all its trainers share a task."""
         tasks: List[Task] = []
 
@@ -98,7 +98,7 @@ class Engine(NamedTuple):
 def make_federation(
     settings: Settings,
     worker_ids: Optional[Sequence[int]] = None,
-    build: Optional[Build] = None,
+    build: Optional[BuildTrainer] = None,
     watch: Callable[[RoundClosed], None] = lambda closed: None,
 ) -> Federation:
     """Return a federation of all workers, or of some.

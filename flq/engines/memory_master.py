@@ -9,7 +9,7 @@ from ..protocol.options import run_options
 from ..protocol.worker_events import Event
 from .engine import Federation, RunResult
 
-Reply = Callable[[Event], None]
+Receive = Callable[[Event], None]
 
 
 class MemoryMaster:
@@ -36,10 +36,10 @@ class MemoryMaster:
         self.reports: List[events.RoundReport] = []
         self.reason = ""
         self._watch = federation.watch
-        self._waiting: Dict[events.Ticket, Tuple[CallAction, Reply]] = {}
+        self._waiting: Dict[events.Ticket, Tuple[CallAction, Receive]] = {}
         self._n_tickets = 0
 
-    def call(self, worker_id: int, action: CallAction, now: float, reply: Reply) -> None:
+    def call(self, worker_id: int, action: CallAction, now: float, reply: Receive) -> None:
         """Take a worker's call; ``reply`` gets the event when the master answers, possibly at once."""
         self._n_tickets += 1
         self._waiting[self._n_tickets] = action, reply

@@ -14,7 +14,7 @@ from ..protocol.events import RoundClosed
 from ..protocol.exchange import Call, CallAction
 from ..protocol.worker_events import Exit, Train
 from ..protocol.worker_machine import WorkerMachine
-from .engine import Assignment, Build, Federation, Place, RunResult, Settings, make_federation
+from .engine import Assignment, BuildTrainer, Federation, Place, RunResult, Settings, make_federation
 from .memory_master import MemoryMaster
 from .virtual_worker import VirtualWorker
 
@@ -35,7 +35,7 @@ def run(federation: Federation, plan: Sequence[Assignment]) -> RunResult:
 def simulate(
     settings: Settings,
     dies: Optional[Dict[int, int]] = None,
-    build: Optional[Build] = None,
+    build: Optional[BuildTrainer] = None,
     worker_ids: Optional[Sequence[int]] = None,
     watch: Callable[[RoundClosed], None] = lambda closed: None,
     wrap: Wrap = lambda worker_id, call: call,

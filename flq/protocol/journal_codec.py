@@ -21,7 +21,7 @@ PLAIN: Dict[str, Type[events.Lasting]] = {
 NAMES = {kind: name for name, kind in PLAIN.items()}
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One event; only an answer has a ``frame``."""
 
     kind: str
@@ -29,12 +29,12 @@ class Entry(NamedTuple):
     frame: Optional[Frame] = None
 
 
-def to_entry(event: events.Lasting) -> Entry:
+def to_entry(event: events.Lasting) -> JournalEntry:
     """Return the entry of an event."""
     if isinstance(event, events.Answered):
-        return Entry(ANSWERED, {}, event.frame)
+        return JournalEntry(ANSWERED, {}, event.frame)
     body = {name: value for name, value in event._asdict().items() if name != "ticket"}
-    return Entry(NAMES[type(event)], body)
+    return JournalEntry(NAMES[type(event)], body)
 
 
 def from_entry(

@@ -5,7 +5,7 @@ those of the figures; lines also differ by their dashes.
 
 Example
 -------
-    line = Line("test set", "Rounds", 0, 1, [0.5, 0.9])
+    line = ChartLine("test set", "Rounds", 0, 1, [0.5, 0.9])
     chart = line_chart(workbook, "Accuracy", [line], round_axis("round", 2), share_axis("accuracy", line.values))
     place(workbook, "Charts", [chart])
 """
@@ -30,7 +30,7 @@ MARKED_POINTS = 50  # with fewer points, each has a marker: a line of one point 
 LIKE_A_CELL = re.compile(r"!(?=[$]?[A-Z]+[$]?[0-9])")  # XlsxWriter takes Sheet!A1 in a name as a reference
 
 
-class Line(NamedTuple):
+class ChartLine(NamedTuple):
     """One line of a chart.
 
     Attributes
@@ -61,7 +61,7 @@ class Bars(NamedTuple):
     style: int
 
 
-def line_chart(workbook: Any, title: str, lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> Any:
+def line_chart(workbook: Any, title: str, lines: Sequence[ChartLine], x_axis: Axis, y_axis: Axis) -> Any:
     """Return a chart of straight lines through points."""
     chart = workbook.add_chart({"type": "scatter", "subtype": "straight_with_markers"})
     chart.show_blanks_as("span")

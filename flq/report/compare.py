@@ -15,11 +15,11 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 from ..drawing.pictures import write_pictures
 from ..errors import FlqError
 from .axes import share_axis, spread_amount_axis
-from .charts import Line, line_chart, place
+from .charts import ChartLine, line_chart, place
 from .overlay import overlay
 from .runs import find_runs, labels_of
 from .sheets import fill, writing
-from .stored import Run, shown
+from .stored import StoredRun, shown
 
 TEXT, COUNT, SHARE = "General", "#,##0", "0.00%"  # number formats
 PARTS = 20  # automatic thresholds are multiples of 1 / 20 = 5 %
@@ -98,7 +98,7 @@ def compare(
     return "%s\n\n%s" % (_as_text(table), _remark(runs, measure)), [out] + pictures
 
 
-def _with_distinct_names(found: Sequence[Tuple[str, Run]]) -> List[Run]:
+def _with_distinct_names(found: Sequence[Tuple[str, StoredRun]]) -> List[StoredRun]:
     """Add the folder to names that files of several folders share."""
     names = [run.name for _, run in found]
     return [
@@ -109,7 +109,7 @@ def _with_distinct_names(found: Sequence[Tuple[str, Run]]) -> List[Run]:
     ]
 
 
-def choose_thresholds(runs: Sequence[Run]) -> List[float]:
+def choose_thresholds(runs: Sequence[StoredRun]) -> List[float]:
     """Return multiples of 5 %: the highest that all runs reached, the one below, the highest that any reached."""
     bests = [run.curve.accuracy.max() for run in runs if run.curve.accuracy.notna().any()]
     if not bests:
@@ -118,7 +118,7 @@ def choose_thresholds(runs: Sequence[Run]) -> List[float]:
     return sorted({part / PARTS for part in (by_all - 1, by_all, by_any) if part > 0})
 
 
-def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float]) -> Any:
+def tabulate(runs: Sequence[StoredRun], measure: Measure, thresholds: Sequence[float]) -> Any:
     """Return a DataFrame with one row per run; NaN = unknown, or never reached.
 
     Totals run to the end of the last closed round. ``attrs["formats"]`` holds the number format of each column.
@@ -189,7 +189,7 @@ def _as_text(table: Any) -> str:
     )
 
 
-def _remark(runs: Sequence[Run], measure: Measure) -> str:
+def _remark(runs: Sequence[StoredRun], measure: Measure) -> str:
     """Return a sentence on the bytes that are compared."""
     if measure is WIRE:
         return "Bytes are wire bytes, both ways, until the round closed."
@@ -197,7 +197,7 @@ def _remark(runs: Sequence[Run], measure: Measure) -> str:
     return "Bytes are payload (bits / 8), both ways, as counted in each file: no wire bytes in %s." % without
 
 
-def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None:
+def _write(path: str, table: Any, runs: Sequence[StoredRun], measure: Measure) -> None:
     """Write the table, the curves behind the chart, and the chart."""
     with writing(path) as workbook:
         fill(workbook, "Compare", list(table.columns), table.values.tolist(), [table.attrs["formats"]] * len(table))
@@ -218,7 +218,7 @@ def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None
         fill(workbook, "Curves", titles, rows, [(COUNT, SHARE) * len(drawn)] * length)
 
         lines = [
-            Line(name, "Curves", 2 * index, 2 * index + 1, columns[2 * index + 1], index)
+            ChartLine(name, "Curves", 2 * index, 2 * index + 1, columns[2 * index + 1], index)
             for index, (name, *_) in enumerate(drawn)
         ]
         measured = {accuracy_of for _, accuracy_of, _ in drawn}

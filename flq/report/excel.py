@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ..core.settings import Json
 from .axes import amount_axis, loss_axis, round_axis, share_axis
-from .charts import Bars, Line, bar_chart, line_chart, place
+from .charts import Bars, ChartLine, bar_chart, line_chart, place
 from .marks import mark_rounds, mark_workers
 from .read_me import add_read_me
 from .roll_call import add_roll_call
@@ -184,7 +184,9 @@ def _charts(
             continue
         y_axis = axis_of(y_title, [value for *_, values in drawn for value in values])
         for x_column, words, x_axis in across:
-            lines = [Line(name, "Rounds", x_column, column, values, style) for column, name, style, values in drawn]
+            lines = [
+                ChartLine(name, "Rounds", x_column, column, values, style) for column, name, style, values in drawn
+            ]
             charts.append(line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis))
     return charts + (_worker_charts(workbook, worker_columns, workers) if workers else [])
 

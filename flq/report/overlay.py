@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 from ..drawing.style import COLUMN, PAGE, legend_above, new_figure, styled
 from .axes import Axis, known, loss_axis, round_axis, share_axis, spread_amount_axis
 from .lines import Curve, draw_lines
-from .stored import Run
+from .stored import StoredRun
 
 WIDTHS = {1: COLUMN, 2: 5.2, 3: PAGE}  # inches, by number of panels
 
@@ -24,7 +24,7 @@ class Panel(NamedTuple):
 
 
 @styled
-def overlay(runs: Sequence[Run], labels: Sequence[str], measure: str, spent: Sequence[Any]) -> Optional[Any]:
+def overlay(runs: Sequence[StoredRun], labels: Sequence[str], measure: str, spent: Sequence[Any]) -> Optional[Any]:
     """Draw runs in common panels; None if neither accuracies nor losses are known.
 
     Parameters
@@ -83,11 +83,11 @@ def _title(field: str, measured_on: Sequence[str]) -> str:
     return "%s, %s" % (field, known_data.pop()) if len(known_data) == 1 else field
 
 
-def _accuracy_of(run: Run) -> str:
+def _accuracy_of(run: StoredRun) -> str:
     return run.accuracy_of
 
 
-def _loss_of(run: Run) -> str:
+def _loss_of(run: StoredRun) -> str:
     return run.loss_of
 
 

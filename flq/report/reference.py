@@ -12,7 +12,7 @@ Example
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from .axes import amount_axis, loss_axis, round_axis, share_axis
-from .charts import Line, line_chart, place
+from .charts import ChartLine, line_chart, place
 from .sheets import cell_value, fill, writing
 
 CURVE, BIN = "curve_", "bin_"  # prefixes of the names of the sheets
@@ -95,7 +95,7 @@ def _charts(workbook: Any, curve: str, rows: Sequence[CurveRow]) -> list:
         y_axis = axis_of(y_title, [value for field, _, _ in drawn for value in values[field]])
         for x_field, words, x_axis in across:
             lines = [
-                Line(name, curve, columns[x_field], columns[field], values[field], style)
+                ChartLine(name, curve, columns[x_field], columns[field], values[field], style)
                 for field, name, style in drawn
             ]
             charts.append(line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis))

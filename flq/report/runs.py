@@ -13,10 +13,10 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from ..errors import FlqError
 from .recorded import Recorded, is_journalled, read_journal
-from .stored import ACCURACIES, LOSSES, Run, best_known, curve_of, read_runs, shown
+from .stored import ACCURACIES, LOSSES, StoredRun, best_known, curve_of, read_runs, shown
 
 
-def find_runs(name: str, results_dir: str) -> List[Run]:
+def find_runs(name: str, results_dir: str) -> List[StoredRun]:
     """Read the runs of a workbook, or the run of a folder.
 
     Raises
@@ -46,7 +46,7 @@ def find_folder(name: str, results_dir: str) -> str:
     )
 
 
-def _run_of(recorded: Recorded) -> Run:
+def _run_of(recorded: Recorded) -> StoredRun:
     rows, settings = recorded.rows, recorded.settings
     if not rows:
         raise FlqError("run %s has no rounds yet" % shown(recorded.run_id))
@@ -64,7 +64,7 @@ def _run_of(recorded: Recorded) -> Run:
         list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows)),
         list(accumulate(row.payload_bits_up + row.payload_bits_down for row in rows)),
     )
-    return Run(
+    return StoredRun(
         shown(recorded.run_id),
         shown(settings.dataset.name),
         shown(settings.model.name),
@@ -76,7 +76,7 @@ def _run_of(recorded: Recorded) -> Run:
     )
 
 
-def labels_of(runs: Sequence[Run]) -> List[str]:
+def labels_of(runs: Sequence[StoredRun]) -> List[str]:
     """Return the shortest distinct labels of runs: modes, modes and bits, or files."""
     for labels in [run.mode for run in runs], [" ".join([run.mode, *_bits(run.settings)]) for run in runs]:
         if all(run.mode for run in runs) and len(set(labels)) == len(labels):

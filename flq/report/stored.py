@@ -35,7 +35,7 @@ ACCURACIES = (("average_accuracy", "average, test set"), ("accuracy", TEST_SET),
 LOSSES = (("test_loss", TEST_SET), ("own_loss", OWN_DATA), ("training_loss", TRAINING))
 
 
-class Run(NamedTuple):
+class StoredRun(NamedTuple):
     """One run.
 
     Attributes
@@ -70,7 +70,7 @@ class Run(NamedTuple):
         return bool(self.curve.wire_bytes.notna().all())
 
 
-def read_runs(path: str) -> List[Run]:
+def read_runs(path: str) -> List[StoredRun]:
     """Read the runs of a workbook, usually one.
 
     Raises
@@ -123,7 +123,7 @@ def _check_size(path: str) -> None:
         )
 
 
-def _runs(path: str, workbook: Any) -> List[Run]:
+def _runs(path: str, workbook: Any) -> List[StoredRun]:
     file_name = os.path.basename(path)
     if "Rounds" in workbook.sheetnames:
         summary = _summary(workbook["Summary"]) if "Summary" in workbook.sheetnames else {}
@@ -140,7 +140,7 @@ def _runs(path: str, workbook: Any) -> List[Run]:
             [_sum(*both) for both in zip(up, down)],
         )
         return [
-            Run(
+            StoredRun(
                 shown(file_name),
                 summary.get("data set", ""),
                 summary.get("model", ""),
@@ -169,7 +169,7 @@ def _runs(path: str, workbook: Any) -> List[Run]:
         )
         found = re.match("results_(.+)_%s[.]" % re.escape(mode), file_name)
         runs.append(
-            Run(
+            StoredRun(
                 shown(file_name if len(modes) == 1 else "%s %s" % (file_name, mode)),
                 shown(found.group(1)) if found else "",
                 "",

@@ -25,7 +25,7 @@ NICENESS = 10
 RESTS = 9.0  # pause after a drawing, in multiples of its duration; none once the run has ended
 
 
-class Drawer:
+class FigureDrawer:
     """Keeps the state of a run and draws it when due.
 
     Parameters
@@ -107,7 +107,7 @@ class Drawer:
         self._said = set(problems)
 
 
-def watch(stream: BinaryIO, drawer: Drawer) -> None:
+def watch(stream: BinaryIO, drawer: FigureDrawer) -> None:
     """Process a stream of messages until it ends, and draw.
 
     Raises
@@ -156,7 +156,7 @@ def main() -> int:
     with suppress(OSError):
         os.nice(NICENESS)
     try:
-        watch(sys.stdin.buffer, Drawer(say))
+        watch(sys.stdin.buffer, FigureDrawer(say))
     except FlqError as error:
         say(str(error))
         return 1

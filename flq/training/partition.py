@@ -30,7 +30,7 @@ LOCAL = "local"  # each worker has its own files
 MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved between workers
 
 
-class Share(NamedTuple):
+class Samples(NamedTuple):
     """One worker's samples.
 
     Attributes
@@ -47,7 +47,7 @@ class Share(NamedTuple):
     held_y: np.ndarray
 
 
-def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> Share:
+def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> Samples:
     """Return one worker's samples: a copy of its part of the training samples, none held out.
 
     With ``dataset.partition`` local, ``dataset`` is the worker's own, and it gets all of it; the test
@@ -59,15 +59,15 @@ def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> 
         As returned by :func:`partition`; empty with partition local.
     """
     if not shards:
-        return Share(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+        return Samples(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
     own = shards[worker_id]
-    return Share(dataset.x_train[own], dataset.y_train[own], dataset.x_test[:0], dataset.y_test[:0])
+    return Samples(dataset.x_train[own], dataset.y_train[own], dataset.x_test[:0], dataset.y_test[:0])
 
 
-def no_samples(input_shape: Shape) -> Share:
+def no_samples(input_shape: Shape) -> Samples:
     """Return a share without samples."""
     x, y = np.zeros((0,) + tuple(input_shape), np.float32), np.zeros(0, np.int64)
-    return Share(x, y, x, y)
+    return Samples(x, y, x, y)
 
 
 def partition(labels: np.ndarray, settings: Settings) -> List[np.ndarray]:

@@ -144,7 +144,7 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
             ]
 
 
-class Answer(NamedTuple):
+class HealthReply(NamedTuple):
     """An answer of some server, with its times by this clock."""
 
     response: Any
@@ -154,14 +154,14 @@ class Answer(NamedTuple):
     trip_s: float
 
 
-def _ask_health(session: Any, url: str) -> List[Answer]:
+def _ask_health(session: Any, url: str) -> List[HealthReply]:
     """Ask once to connect, and once per round trip; stop if the server is not a master."""
-    answers = []  # type: List[Answer]
+    answers = []  # type: List[HealthReply]
     for _ in range(1 + N_TRIPS):
         asked, began = time.time(), time.monotonic()
         response = session.get(url + "/healthz", timeout=TIMEOUT_S)
         trip_s = time.monotonic() - began
-        answers.append(Answer(response, _object(response), asked, time.time(), trip_s))
+        answers.append(HealthReply(response, _object(response), asked, time.time(), trip_s))
         if not _is_master(answers[-1]):
             break
     return answers
@@ -175,14 +175,14 @@ def _object(response: Any) -> Dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _is_master(answer: Answer) -> bool:
+def _is_master(answer: HealthReply) -> bool:
     """Return whether FLQ has answered, possibly that this peer may not ask, or not so often."""
     return answer.body.get("ok") is True or (
         answer.response.status_code in (401, 403, 429, 503) and {"error", "detail", "hint"} <= set(answer.body)
     )
 
 
-def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
+def _fix_of(answer: HealthReply, url: str, proxy: Any) -> str:
     """Return the hint of a master that speaks HTTPS only, or one about another server."""
     from .proxies import HINTS
 
@@ -196,7 +196,7 @@ def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
     return "%s (%s)" % (detail, hint) if hint else detail
 
 
-def _trip_line(url: str, answers: List[Answer]) -> Line:
+def _trip_line(url: str, answers: List[HealthReply]) -> Line:
     trip_s = statistics.median(answer.trip_s for answer in answers[1:])
     text = "%s answers in %.1f ms (median of %d)" % (url, trip_s * 1e3, N_TRIPS)
     if trip_s > SLOW_S:
@@ -204,7 +204,7 @@ def _trip_line(url: str, answers: List[Answer]) -> Line:
     return Line(OK, "master", text)
 
 
-def skew_line(answer: Answer, is_tls: bool) -> Line:
+def skew_line(answer: HealthReply, is_tls: bool) -> Line:
     """Return the difference of the clocks; the master's Date lies between question and answer."""
     try:
         theirs = parsedate_to_datetime(answer.response.headers["Date"]).timestamp()

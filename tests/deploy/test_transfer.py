@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from flq.deploy.framing import Frame
+from flq.deploy.framing import ReplyFrame
 from flq.deploy.release import files_of, make_release
 from flq.deploy.ssh import DeployError
 from flq.deploy.tables import table
@@ -114,7 +114,7 @@ def test_an_archive_that_breaks_off_is_no_success(tmp_path, n_bytes):
 
 
 def test_lines_are_handed_on_with_their_prefix():
-    taken, frame = [], Frame()
+    taken, frame = [], ReplyFrame()
     with Lines("board: ", taken.append, frame) as lines:
         os.write(lines.stream.fileno(), frame.begin + b"one\ntw")
         os.write(lines.stream.fileno(), b"o\n\xff\n" + frame.end)
@@ -122,7 +122,7 @@ def test_lines_are_handed_on_with_their_prefix():
 
 
 def test_lines_of_a_login_script_are_not_handed_on():
-    taken, frame = [], Frame()
+    taken, frame = [], ReplyFrame()
     with Lines("", taken.append, frame) as lines:
         os.write(lines.stream.fileno(), b"Welcome\n\n> " + frame.begin + b"one\n\ntwo" + frame.end + b"bye\nbye\n")
     assert taken == ["one", "", "two"]

@@ -16,7 +16,7 @@ import recorded_master
 from flq import durable
 from flq.master.storage import journal
 from flq.master.storage.snapshots import Snapshots
-from flq.protocol.journal_codec import Entry
+from flq.protocol.journal_codec import JournalEntry
 from flq.worker import instance
 
 SIZE = 3000  # bytes of a version: several sectors, none of them full at the end
@@ -121,7 +121,7 @@ def database(synchronous, folder, count):
 
 def entry(version):
     """Return an answer for the journal, in two buffers as received."""
-    return Entry("answered", {"version": version}, b"head%d" % version + content(version))
+    return JournalEntry("answered", {"version": version}, b"head%d" % version + content(version))
 
 
 def run_of_journal(folder, count):

@@ -17,7 +17,7 @@ from cluster import REPOSITORY, settings_of
 
 from flq.engines import simulation
 from flq.errors import Unavailable
-from flq.master.runtime.event_loop import Call, Close, EventLoop
+from flq.master.runtime.event_loop import Close, EventLoop, Execute
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.training.frameworks import make_task
@@ -250,7 +250,7 @@ def test_requests_to_a_master_that_is_ending_are_rejected_at_once():
         machine, lambda effects: None, lambda: None, lambda effect: None, lambda is_idle: None, lambda: None
     )
     question = Future()
-    for item in ((Close(lambda: None), None, None), (Call(lambda: "never"), 1, question)):
+    for item in ((Close(lambda: None), None, None), (Execute(lambda: "never"), 1, question)):
         loop._queue.put(item)
     loop._run()
     assert question.done() and isinstance(question.result(), Unavailable)

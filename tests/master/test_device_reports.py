@@ -5,7 +5,7 @@ import json
 import pytest
 from local_master import HttpWorker
 
-from flq.master.records.devices import Counts, Devices
+from flq.master.records.devices import DeviceCounts, Devices
 from flq.protocol.events import Heartbeat
 from flq.run_end import Stage
 
@@ -27,11 +27,11 @@ def report(**changes):
 
 def test_energy_and_samples_count_from_the_first_report_of_a_process_on():
     devices = Devices()
-    assert devices.counts(3) == Counts() and devices.status(3) is None
+    assert devices.counts(3) == DeviceCounts() and devices.status(3) is None
     devices.take(3, report())
-    assert devices.counts(3) == Counts(0.0, 0, 41.5)  # the higher temperature was before the run
+    assert devices.counts(3) == DeviceCounts(0.0, 0, 41.5)  # the higher temperature was before the run
     devices.take(3, report(energy_j=130.0, samples=1600, peak_c=61.0))
-    assert devices.counts(3) == Counts(30.0, 600, 61.0)
+    assert devices.counts(3) == DeviceCounts(30.0, 600, 61.0)
 
 
 def test_the_processes_of_a_worker_add_up():
@@ -40,14 +40,14 @@ def test_the_processes_of_a_worker_add_up():
         devices.take(0, report(energy_j=energy_j))
     for energy_j, samples in ((2.0, 0), (7.0, 64)):
         devices.take(0, report(life="99999999", energy_j=energy_j, samples=samples, peak_c=40.0))
-    assert devices.counts(0) == Counts(35.0, 64, 41.5)
+    assert devices.counts(0) == DeviceCounts(35.0, 64, 41.5)
 
 
 def test_a_device_without_a_sensor_has_no_energy_rather_than_none():
     devices = Devices()
     devices.take(0, {"life": "0123abcd", "cpu": 0.5})
     devices.take(0, {"life": "9123abcd", "cpu": 0.5})
-    assert devices.counts(0) == Counts(None, None, None)
+    assert devices.counts(0) == DeviceCounts(None, None, None)
 
 
 def test_a_sensor_that_comes_later_counts_from_then_on():

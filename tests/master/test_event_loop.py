@@ -4,7 +4,7 @@ import pytest
 from local_master import WAIT_S
 
 from flq.errors import BadValues, Unavailable
-from flq.master.runtime.event_loop import GOING_DOWN, Call, EventLoop
+from flq.master.runtime.event_loop import GOING_DOWN, EventLoop, Execute
 from flq.protocol.events import Journalled, Note, Reply, Tick
 
 
@@ -64,7 +64,7 @@ def test_an_error_in_a_reply_is_raised_in_the_requests_thread(steps):
 
 
 def test_a_function_is_called_in_its_thread_and_its_result_is_the_reply(steps):
-    assert steps.loop.ask(lambda ticket: Call(lambda: 7)) == 7
+    assert steps.loop.ask(lambda ticket: Execute(lambda: 7)) == 7
 
 
 def test_the_last_events_are_written_before_the_thread_ends_and_later_requests_are_rejected(steps):
@@ -73,7 +73,7 @@ def test_the_last_events_are_written_before_the_thread_ends_and_later_requests_a
     steps.loop.close(lambda: steps.found.append("again"))  # once is enough
     assert "again" not in steps.found
     with pytest.raises(Unavailable, match=GOING_DOWN):
-        steps.loop.ask(lambda ticket: Call(lambda: 7))
+        steps.loop.ask(lambda ticket: Execute(lambda: 7))
 
 
 def test_an_event_without_a_ticket_on_which_the_machine_fails_ends_it(steps):

@@ -1,13 +1,13 @@
 """The status is updated when it is due, and survives errors in making it."""
 
 from flq.master.live import board
-from flq.master.live.board import Board
+from flq.master.live.board import StatusBoard
 
 
 def test_it_is_made_when_due_or_old(monkeypatch):
     made = []
     problem = []
-    status = Board(lambda now: made.append(now) or {"n": len(made)}, lambda: problem[-1] if problem else None)
+    status = StatusBoard(lambda now: made.append(now) or {"n": len(made)}, lambda: problem[-1] if problem else None)
     monkeypatch.setattr(board, "PUBLISH_S", 1e9)
     for is_due in (True, False, True, False):
         status.publish(is_due)
@@ -20,7 +20,7 @@ def test_it_is_made_when_due_or_old(monkeypatch):
 
 def test_one_that_cannot_be_made_leaves_the_one_before(caplog):
     values = [{"n": 1}]
-    status = Board(lambda now: values.pop(), lambda: None)
+    status = StatusBoard(lambda now: values.pop(), lambda: None)
     for _ in range(2):
         status.publish(True)
     assert status.status["n"] == 1 and "the status is not updated" in caplog.text

@@ -8,7 +8,7 @@ from report_rows import HOSTILE, a_round, a_worker, column, formulas, parts
 
 from flq.drawing.style import PALETTE
 from flq.report.axes import Axis
-from flq.report.charts import DASHES, Line, line_chart, place
+from flq.report.charts import DASHES, ChartLine, line_chart, place
 from flq.report.excel import ACCURACIES, LOSSES, ROLL_CALL, WIRE, write_workbook
 from flq.report.rows import COLUMNS
 from flq.report.sheets import fill, writing
@@ -171,7 +171,7 @@ def test_names_in_a_chart_are_text(tmp_path, text):
         place(
             workbook,
             "Charts",
-            [line_chart(workbook, text, [Line(text, "Sheet", 0, 1, [2])], Axis(text, "0"), Axis(text, "0"))],
+            [line_chart(workbook, text, [ChartLine(text, "Sheet", 0, 1, [2])], Axis(text, "0"), Axis(text, "0"))],
         )
     (chart,) = parts(path, "xl/charts/chart")
     assert references(chart) == ["Sheet!$A$2", "Sheet!$B$2"] and not formulas(path)

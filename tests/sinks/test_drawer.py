@@ -13,7 +13,7 @@ from report_rows import a_round, a_worker
 pytest.importorskip("matplotlib")
 from flq.errors import DataError, WireError  # noqa: E402
 from flq.sinks import figures  # noqa: E402
-from flq.sinks.figures import Drawer, watch  # noqa: E402
+from flq.sinks.figures import FigureDrawer, watch  # noqa: E402
 from flq.sinks.messages import Began, Ended, Happened, Round, line_of  # noqa: E402
 
 ENDED = Ended("done", False, False, [a_worker()])
@@ -29,8 +29,8 @@ def a_message(index, **changes):
 
 @pytest.fixture
 def drawer(tmp_path, monkeypatch):
-    """Return a Drawer with a stopped clock; ``drawings`` are the newest rounds drawn, ``said`` its log."""
-    made = Drawer(lambda sentence: made.said.append(sentence), lambda: made.now)
+    """Return a FigureDrawer with a stopped clock; ``drawings`` are the newest rounds drawn, ``said`` its log."""
+    made = FigureDrawer(lambda sentence: made.said.append(sentence), lambda: made.now)
     made.now, made.said, made.drawings, made.folder = 0.0, [], [], str(tmp_path / "figures" / "run")
 
     def write(folder, named, *what):

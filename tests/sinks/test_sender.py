@@ -6,10 +6,10 @@ from waits import WAIT_S, wait_until
 
 from flq.sinks.notify.notice import INFO, Notice
 from flq.sinks.notify.sender import MOST_WAITING, PAUSES_S, Sender
-from flq.sinks.notify.service import Outcome
+from flq.sinks.notify.service import SendResult
 
 NOTICES = [Notice("title %d" % k, "body", INFO) for k in range(10)]
-DOWN, REFUSED = Outcome("it is down"), Outcome("it does not want it", True)
+DOWN, REFUSED = SendResult("it is down"), SendResult("it does not want it", True)
 
 
 class Ear:
@@ -23,10 +23,10 @@ class Ear:
 
     def send(self, notice, picture):
         self.came.append((notice.title, picture))
-        outcome = self.outcomes.pop(0) if self.outcomes else Outcome("")
+        outcome = self.outcomes.pop(0) if self.outcomes else SendResult("")
         if outcome == "hang":
             self.hangs.wait(WAIT_S)
-            return Outcome("")
+            return SendResult("")
         return outcome
 
     def sender(self, timeout_s=WAIT_S, pauses_s=(0.0, 0.0, 0.0)):

@@ -17,7 +17,7 @@ from flq.device.python_checks import Interpreter, this_interpreter
 from flq.device.tensorflow_probe import Probe
 from flq.worker import doctor
 from flq.worker.command_line import parse_flags
-from flq.worker.doctor import Answer, Surroundings, examine, master_lines, run, skew_line
+from flq.worker.doctor import HealthReply, Surroundings, examine, master_lines, run, skew_line
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "device"))
 from trees import NANO, SWAPS_HEAD, TREES, ZRAM, memory, plant  # noqa: E402
@@ -134,7 +134,7 @@ def test_an_interrupted_response_is_reported():
 def skew(asked, answered, is_tls=False):
     """Return the finding on a master whose Date is second 10**9, with our times of request and response."""
     dated = namedtuple("Response", "headers")({"Date": email.utils.formatdate(10**9, usegmt=True)})
-    return skew_line(Answer(dated, {}, 10**9 + asked, 10**9 + answered, 0.0), is_tls)
+    return skew_line(HealthReply(dated, {}, 10**9 + asked, 10**9 + answered, 0.0), is_tls)
 
 
 @pytest.mark.parametrize(

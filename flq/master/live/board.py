@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 PUBLISH_S = 0.2  # maximum age of the status while events keep arriving
 
 
-class Board:
+class StatusBoard:
     """Holds the newest status.
 
     Parameters

@@ -30,7 +30,7 @@ ABSENT = "."  # the worker was not a member of the round
 Json = Dict[str, Any]
 
 
-class Facts(NamedTuple):
+class RunFacts(NamedTuple):
     """The constants of a run.
 
     Attributes
@@ -53,9 +53,9 @@ class Facts(NamedTuple):
     budget_bits: int
 
 
-def facts_of(settings: Settings, dataset: str, n_params: int) -> Facts:
+def facts_of(settings: Settings, dataset: str, n_params: int) -> RunFacts:
     """Return the facts of the settings; ``dataset`` is its name without a path, "" if there is none."""
-    return Facts(
+    return RunFacts(
         settings.model.name,
         dataset,
         settings.flq_algorithm.mode,
@@ -67,7 +67,7 @@ def facts_of(settings: Settings, dataset: str, n_params: int) -> Facts:
     )
 
 
-def state_message(status: Json, facts: Facts) -> Json:
+def state_message(status: Json, facts: RunFacts) -> Json:
     """Return the message ``state``; ``status`` is that of GET /status."""
     totals = status["totals"]
     return dict(
@@ -96,7 +96,7 @@ def _worker(worker_id: int, worker: Json) -> Json:
 
 
 def rounds_message(
-    rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int, facts: Facts
+    rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int, facts: RunFacts
 ) -> Json:
     """Return the message ``rounds``.
 

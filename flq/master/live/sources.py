@@ -68,6 +68,6 @@ def sources_before(run_id: str, settings: Settings, settings_hash: str, state: s
     }
 
 
-def _facts(settings: Settings, n_params: int) -> feed.Facts:
+def _facts(settings: Settings, n_params: int) -> feed.RunFacts:
     dataset = name_of_dataset(settings.dataset.name) if settings.model.has_data else ""
     return feed.facts_of(settings, dataset, n_params)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 COUNTERS = ("energy_j", "samples")  # increase while a process runs
 
 
-class Counts(NamedTuple):
+class DeviceCounts(NamedTuple):
     """A worker's sums in a run; None = never reported.
 
     Attributes
@@ -44,24 +44,24 @@ class Device(NamedTuple):
         When it arrived; None = before this process of the master.
     first : dict
         The counters in the first report of the worker's present process.
-    before : Counts
+    before : DeviceCounts
         Sums of the worker's earlier processes; temperature and name include the present one.
     """
 
     report: Dict[str, Any]
     at: Optional[float]
     first: Dict[str, float]
-    before: Counts
+    before: DeviceCounts
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> DeviceCounts:
         """The sums over all processes."""
         sums = {}
         for name in COUNTERS:
             before, now = getattr(self.before, name), self.report.get(name)
             grown = None if now is None else max(0, now - self.first.get(name, now))
             sums[name] = grown if before is None else before + (grown or 0)
-        return Counts(peak_c=self.before.peak_c, name=self.before.name, **sums)
+        return DeviceCounts(peak_c=self.before.peak_c, name=self.before.name, **sums)
 
 
 class Devices:
@@ -83,7 +83,7 @@ class Devices:
         first = {name: report[name] for name in COUNTERS + ("peak_c",) if name in report}
         with self._lock:
             known = self._devices.get(worker_id)
-            before = Counts() if known is None else known.before
+            before = DeviceCounts() if known is None else known.before
             if known is not None and known.report["life"] == report["life"]:
                 first = {**first, **known.first}
             elif known is not None:
@@ -101,11 +101,11 @@ class Devices:
         said.update({name: value for name, value in device.counts._asdict().items() if value is not None})
         return dict(said, age_s=None if device.at is None else round(self._clock() - device.at, 1))
 
-    def counts(self, worker_id: int) -> Counts:
+    def counts(self, worker_id: int) -> DeviceCounts:
         """Return the sums of a worker."""
         with self._lock:
             device = self._devices.get(worker_id)
-        return Counts() if device is None else device.counts
+        return DeviceCounts() if device is None else device.counts
 
     def energy_j(self) -> Optional[float]:
         """Return the energy of all workers that report it, in joules; None if no worker does."""
@@ -126,7 +126,7 @@ class Devices:
         """Continue from the value of :meth:`to_json`; the age of the reports is then unknown."""
         with self._lock:
             for worker_id, report, first, before in kept:
-                self._devices[worker_id] = Device(report, None, first, Counts(*before))
+                self._devices[worker_id] = Device(report, None, first, DeviceCounts(*before))
 
 
 def _hottest(known: Optional[float], report: Dict[str, Any], first: Dict[str, float]) -> Optional[float]:

@@ -9,7 +9,7 @@ from ...protocol.roll_call import Attendance
 from ...protocol.traffic import Traffic
 from ...report.rows import WorkerRow
 from ...report.summary import GONE, NEVER_JOINED, PRESENT, Totals, per
-from .devices import Counts, Devices
+from .devices import DeviceCounts, Devices
 from .wire_meter import Meter, Wire
 
 
@@ -44,7 +44,12 @@ STATES = {Presence.RESERVED: NEVER_JOINED, Presence.LEASED: PRESENT, Presence.LO
 
 
 def _worker_row(
-    member: Member, attendance: Attendance, traffic: Traffic, wire: Wire, device: Counts, accuracy: Optional[float]
+    member: Member,
+    attendance: Attendance,
+    traffic: Traffic,
+    wire: Wire,
+    device: DeviceCounts,
+    accuracy: Optional[float],
 ) -> WorkerRow:
     tally = attendance.tally
     n_rounds = tally[UPLOADED] + tally[SKIPPED] + tally[REFUSED]

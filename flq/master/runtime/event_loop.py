@@ -27,8 +27,8 @@ IDLE_S = 1.0  # longest time between two events of the machine
 GOING_DOWN = "the master is shutting down"
 
 
-class Call(NamedTuple):
-    """Call a function in this thread, which alone may use the machine; its result is the reply."""
+class Execute(NamedTuple):
+    """Execute a function in this thread, which alone may use the machine; its result is the reply."""
 
     function: Callable[[], Any]
 
@@ -165,12 +165,12 @@ class EventLoop:
         """Let the machine handle an event; note and return its effects."""
         effects: Effects = ()
         try:
-            if isinstance(event, Call):
+            if isinstance(event, Execute):
                 effects = (Reply(ticket, event.function()),)
             else:
                 effects = self._machine.handle(event, time.monotonic())
         except Exception:
-            if not isinstance(event, Call):
+            if not isinstance(event, Execute):
                 effects = self._machine.effects  # those before the failure: others wait for them
             if any(isinstance(effect, Journalled) for effect in effects):
                 raise  # the change is incomplete: neither journal nor answer it

@@ -22,7 +22,7 @@ from ...report.rows import RoundRow
 from ...report.summary import Totals, summary, totals_to_stored
 from ...run_end import KEY, RunEnd, Stage, end_of
 from ...sinks.messages import Began, Round
-from ..live.board import Board
+from ..live.board import StatusBoard
 from ..live.news import PROBLEM
 from ..live.status import status_of
 from ..records.artifacts import Results
@@ -36,7 +36,7 @@ from .conclusion import Conclusion, conclusion
 from .ending import Ending
 from .evaluations import Evaluations
 from .evaluator import Evaluator
-from .event_loop import Call, EventLoop
+from .event_loop import EventLoop, Execute
 from .saver import SAVE_EVALUATIONS_S, Saver
 from .sink_feed import SinkFeed
 from .sinks import Sinks
@@ -115,7 +115,7 @@ class Run:
         self._saver = Saver(
             results, self._sheets, store.folder, evaluator, self.ending, self._tell_problem, self._written
         )
-        self._board = Board(self._make_status, self._problem)
+        self._board = StatusBoard(self._make_status, self._problem)
         self._loop = EventLoop(machine, self._note, self._commit, self._perform, self._after_events, self.ending.halt)
         self.ask = self._loop.ask
         self._closed: Dict[int, Closed] = {}  # rounds that are noted, but not performed yet
@@ -254,13 +254,13 @@ class Run:
         self.results.save_model(self.published[1])
         try:
             try:
-                totals = self._loop.ask(lambda ticket: Call(self._totals))
+                totals = self._loop.ask(lambda ticket: Execute(self._totals))
             except Unavailable:  # the event loop has ended
                 totals = self._totals()
             self._saver.write(self.published[1], totals)
             if self.ending.has_ended and self.results.problem is None and self._saver.misplaced is None:
                 with suppress(Unavailable):  # the event loop has failed, and has logged why
-                    self._loop.ask(lambda ticket: Call(self._be_over))
+                    self._loop.ask(lambda ticket: Execute(self._be_over))
             self._tell_end(totals)
         except Exception:  # the machine is broken
             logger.exception("the results are incomplete")

@@ -45,7 +45,7 @@ from ...journal_file import (
     read_rows,
     read_tested,
 )
-from ...protocol.journal_codec import Entry
+from ...protocol.journal_codec import JournalEntry
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def finished_by(format_: Any) -> Optional[str]:
 class Batch(NamedTuple):
     """The rows of one transaction, in the order of the columns; JSON values are not encoded."""
 
-    entries: List[Tuple[int, Entry]]
+    entries: List[Tuple[int, JournalEntry]]
     deltas: List[Tuple[int, int, Payload]]
     rounds: List[Tuple[int, Any]]
     tested: List[Tuple[int, Any]]
@@ -416,5 +416,5 @@ def _open_to_write(path: str) -> sqlite3.Connection:
     return database
 
 
-def _columns(entry: Entry) -> Tuple[str, str, Optional[memoryview]]:
+def _columns(entry: JournalEntry) -> Tuple[str, str, Optional[memoryview]]:
     return entry.kind, json.dumps(entry.body), None if entry.frame is None else memoryview(entry.frame)

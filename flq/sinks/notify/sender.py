@@ -6,7 +6,7 @@ from collections import deque
 from typing import Callable, Deque, List, Optional, Sequence, Tuple
 
 from .notice import Notice
-from .service import Outcome, Service
+from .service import SendResult, Service
 
 PAUSES_S = (2.0, 10.0, 60.0)  # before each retry of a message
 LAST_PAUSE_S = 2.0  # longest such pause when the process is ending
@@ -85,10 +85,10 @@ class Sender:
         if outcome.why:
             self._say("a message to %s was not sent: %s" % (self._service.name, outcome.why))
 
-    def _try(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
+    def _try(self, notice: Notice, picture: Optional[bytes]) -> SendResult:
         if self._abandoned is not None and self._abandoned.is_alive():
-            return Outcome("an earlier attempt is still running")
-        outcomes: List[Outcome] = []
+            return SendResult("an earlier attempt is still running")
+        outcomes: List[SendResult] = []
         thread = threading.Thread(
             target=lambda: outcomes.append(self._service.send(notice, picture)), name="sending", daemon=True
         )
@@ -97,7 +97,7 @@ class Sender:
         if outcomes:
             return outcomes[0]
         self._abandoned = thread
-        return Outcome("no answer after %.0f s" % self._timeout_s)
+        return SendResult("no answer after %.0f s" % self._timeout_s)
 
     def _rest(self, seconds: float) -> None:
         """Wait before a retry; only briefly when the process is ending."""

@@ -27,7 +27,7 @@ _WHY = {
 }
 
 
-class Outcome(NamedTuple):
+class SendResult(NamedTuple):
     """The result of a message: ``why`` is empty on success; ``is_final``: a retry would not help."""
 
     why: str
@@ -53,16 +53,16 @@ class Service:
         self._all = apprise.Apprise(asset=plugin.asset)
         self._all.add(plugin)
 
-    def send(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
+    def send(self, notice: Notice, picture: Optional[bytes]) -> SendResult:
         """Send a message now, with the picture if the service accepts images."""
         attached = AttachMemory(picture, PICTURE, "image/png") if picture and self.takes_pictures else None
         try:
             result = self._all.notify(
                 notice.body, notice.title, notice.level, body_format=apprise.NotifyFormat.TEXT, attach=attached
             )
-            return Outcome("") if result else _outcome("\n".join(entry.message for entry in result.logs()))
+            return SendResult("") if result else _outcome("\n".join(entry.message for entry in result.logs()))
         except Exception as error:  # of a library; its text may contain the address
-            return Outcome("internal error (%s)" % type(error).__name__, True)
+            return SendResult("internal error (%s)" % type(error).__name__, True)
 
 
 def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], List[str]]:
@@ -100,10 +100,10 @@ def silence() -> None:
     logging.getLogger().addHandler(logging.NullHandler())  # without a handler, warnings go to stderr
 
 
-def _outcome(log: str) -> Outcome:
+def _outcome(log: str) -> SendResult:
     found = _STATUS.search(log)
     if found is None:
-        return Outcome("it is unreachable, or its answer was invalid")
+        return SendResult("it is unreachable, or its answer was invalid")
     status = int(found.group(1))
     why = "it answered with status %d" % status
-    return Outcome(why + ": " + _WHY[status] if status in _WHY else why, status < 500 and status not in _AGAIN)
+    return SendResult(why + ": " + _WHY[status] if status in _WHY else why, status < 500 and status not in _AGAIN)
