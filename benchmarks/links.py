@@ -20,7 +20,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from benchmarks.namespaces import NoNamespaces, Star
-from benchmarks.processes import PROJECT, Marks, run
+from benchmarks.processes import PROJECT, Marks, run, worker_command
 from benchmarks.timing import table
 
 WARM_UP = 2  # rounds: the first sends no model, and in the second all workers answer at once
@@ -79,19 +79,7 @@ def measure(mode: str, args: argparse.Namespace) -> Marks:
                 *flags_of(mode, args.workers, args.rounds, folder),
             ],
             lambda port: [
-                [
-                    "benchmarks.round_worker",
-                    folder,
-                    "--worker_id",
-                    str(i),
-                    "--port",
-                    port,
-                    "--master_ip",
-                    star.address(i),
-                    "--state_dir",
-                    os.path.join(folder, "state%d" % i),
-                ]
-                for i in range(args.workers)
+                worker_command("benchmarks.round_worker", folder, i, port, star.address(i)) for i in range(args.workers)
             ],
             folder,
             by=by,

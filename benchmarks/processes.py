@@ -24,6 +24,12 @@ Marks = List[Dict[str, Any]]
 Commands = Callable[[str], List[List[str]]]  # the master's port -> the modules and arguments of all workers
 
 
+def worker_command(module: str, folder: str, worker_id: int, port: str, address: str = "127.0.0.1") -> List[str]:
+    """Return module and arguments of a worker of FLQ whose state is in ``folder``."""
+    flags = ("--worker_id", str(worker_id), "--port", port, "--master_ip", address)
+    return [module, folder, *flags, "--state_dir", os.path.join(folder, "state%d" % worker_id)]
+
+
 class Started:
     """Starts processes, and ends them with all their descendants on exit.
 

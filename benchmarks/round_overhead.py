@@ -19,7 +19,7 @@ import statistics
 import tempfile
 from typing import Any, Dict, List, Optional
 
-from benchmarks.processes import PROJECT, Marks, run
+from benchmarks.processes import PROJECT, Marks, run, worker_command
 from benchmarks.timing import table
 from benchmarks.volatile import FLAG
 
@@ -79,20 +79,7 @@ def run_flq(
             + ["--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1", "--port", "0"]
             + sets,
             lambda port: [
-                [
-                    "benchmarks.round_worker",
-                    folder,
-                    *volatile,
-                    "--worker_id",
-                    str(i),
-                    "--port",
-                    port,
-                    "--master_ip",
-                    "127.0.0.1",
-                    "--state_dir",
-                    os.path.join(folder, "state%d" % i),
-                ]
-                for i in range(n_workers)
+                worker_command("benchmarks.round_worker", folder, i, port) + volatile for i in range(n_workers)
             ],
             folder,
             bytes_moved=bytes_moved,

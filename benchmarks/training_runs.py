@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List
 
 import numpy as np
 
-from benchmarks.processes import PROJECT, Marks, run
+from benchmarks.processes import PROJECT, Marks, run, worker_command
 from benchmarks.round_overhead import summary
 from flq.config_file import load_config
 from flq.core.settings import Settings, to_json
@@ -59,19 +59,8 @@ def run_flq(overrides: List[str], models: str, folder: str, bytes_moved: Dict[st
         ]
         + sets,
         lambda port: [
-            [
-                "benchmarks.training_worker",
-                folder,
-                "--worker_id",
-                str(i),
-                "--port",
-                port,
-                "--master_ip",
-                "127.0.0.1",
-                "--state_dir",
-                os.path.join(folder, "state%d" % i),
-            ]
-            for i in range(resolved(overrides)["system"]["total_workers"])
+            worker_command("benchmarks.training_worker", folder, i, port)
+            for i in range(resolved(overrides).system.total_workers)
         ],
         folder,
         bytes_moved=bytes_moved,

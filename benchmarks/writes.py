@@ -9,14 +9,13 @@ between a short and a long run; the master's are measured between rounds, in the
 """
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
 from typing import Any, Dict
 
 from benchmarks.links import MODES, flags_of
-from benchmarks.processes import Marks, run
+from benchmarks.processes import Marks, run, worker_command
 from benchmarks.timing import table
 
 SHORT = 35  # rounds before the count begins: some snapshots; the count begins and ends between two snapshots
@@ -36,21 +35,7 @@ def measure(mode: str, n_workers: int, n_rounds: int) -> Marks:
     with tempfile.TemporaryDirectory() as folder:
         return run(
             ["benchmarks.round_master", folder, "--host", "127.0.0.1", *flags_of(mode, n_workers, n_rounds, folder)],
-            lambda port: [
-                [
-                    "benchmarks.round_worker",
-                    folder,
-                    "--worker_id",
-                    str(i),
-                    "--port",
-                    port,
-                    "--master_ip",
-                    "127.0.0.1",
-                    "--state_dir",
-                    os.path.join(folder, "state%d" % i),
-                ]
-                for i in range(n_workers)
-            ],
+            lambda port: [worker_command("benchmarks.round_worker", folder, i, port) for i in range(n_workers)],
             folder,
         )
 
