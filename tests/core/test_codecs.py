@@ -364,3 +364,10 @@ def test_laq8_draws_block_by_block():
     vector[0] = 127
     levels = laq8(vector, one_tensor(BLOCK + 5))[0][4:]
     assert 0.28 < (levels[1:] == 128).mean() < 0.32 and set(levels[1:].tolist()) == {127, 128}
+
+
+def test_laq8_draws_one_raw_integer_for_four_values():
+    drawn, expected = noise(), noise()
+    QUANTIZERS[LAQ8].encode(np.ones(BLOCK + 5, np.float32), one_tensor(BLOCK + 5), drawn)
+    expected.random_raw(BLOCK // 4 + 2)
+    assert drawn.random_raw() == expected.random_raw()

@@ -38,6 +38,7 @@ def test_in_mode_laq_all_aggregates_weigh_the_same_and_m_squared_divides():
         ({}, True),
         ({"energy": 6.0}, True),  # E = thr_scale * S
         ({"energy": 6.0000001}, False),
+        ({"round_index": 4}, False),  # in the warm-up
         ({"round_index": 5}, False),  # the last round of the warm-up
         ({"clock": 3}, False),  # C rounds of silence are enough
         ({"rules": RULES._replace(thr_scale=0.0), "energy": 0.0}, False),

@@ -158,6 +158,12 @@ def test_a_wide_matrix_is_decomposed_by_iteration_about_as_well(monkeypatch):
     assert left[1] <= 1.05 * left[0]
 
 
+def test_a_small_matrix_is_decomposed_without_iteration():
+    matrix = np.random.RandomState(2).standard_normal((40, 60)).astype(np.float32)  # flat spectrum: slow to iterate
+    _, sigmas = lowrank_encoder._left_vectors(matrix, 5)
+    np.testing.assert_allclose(sigmas, np.linalg.svd(matrix, compute_uv=False)[:5], rtol=1e-5)
+
+
 def test_several_payloads_are_added_in_their_order_with_their_weights():
     payloads = [CODEC.encode(update_of(LAYOUT, seed), LAYOUT, limit=600) for seed in (1, 2)]
     out = np.ones(LAYOUT.n_params, np.float32)
@@ -180,6 +186,12 @@ def test_values_that_are_not_finite_are_refused(value):
 def test_a_limit_that_not_even_zeros_fit_in_is_refused():
     with pytest.raises(CodecError, match=r"10 bytes are too few for an update of this model, expected at least \d\d"):
         CODEC.encode(update_of(LAYOUT), LAYOUT, limit=10)
+
+
+def test_an_encoder_that_finds_no_step_says_so(monkeypatch):
+    monkeypatch.setattr(lowrank_encoder, "N_TRIES", 0)
+    with pytest.raises(CodecError, match="^no step encodes this update in 300 bytes$"):
+        CODEC.encode(update_of(LAYOUT), LAYOUT, limit=300)
 
 
 def test_shorter_payloads_and_one_byte_more_are_refused():

@@ -45,6 +45,12 @@ def test_a_worker_with_a_valid_claim_resumes_its_epoch(seq, undecided):
     assert bench.snapshot()["rounds"]["open_round"] == before
 
 
+def test_a_worker_with_many_samples_resumes_its_epoch():
+    bench = Bench(min_workers=1, total_workers=31, mode="bbit")
+    bench.join(30)  # with 310 samples; Python shares the objects of integers up to 256
+    assert bench.come_back(30, epoch=1, seq=0, claimed_round=0, undecided=False)["resumed"]
+
+
 @pytest.mark.parametrize(
     "what, claim",
     [
