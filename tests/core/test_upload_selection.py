@@ -75,6 +75,10 @@ def test_by_age_everybody_has_a_turn():
     assert rounds_of("age")[:4] == [[1, 3], [0, 2], [1, 3], [0, 2]]
 
 
+def test_a_worker_that_is_not_listed_was_not_refused():
+    assert grant(OFFERS, {0: 0}, rules(sel_clients=1, grant_by="age"), CHANCE) == [3]
+
+
 def test_by_both_the_energetic_come_more_often_and_the_others_come_too():
     turns = [sum(i in granted for granted in rounds_of("both", 200)) for i in range(4)]
     assert 40 < turns[0] < turns[2] <= turns[1] < turns[3]
