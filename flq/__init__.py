@@ -23,7 +23,7 @@ console   log lines, progress bars
 Shared by all programs: ``errors``, ``flags``, ``addresses`` (hosts and ports), ``launch`` (runs a
 module), ``output`` (streams that never raise), ``logfile``, ``durable`` (files that survive a
 power failure), ``locks``, ``leftovers`` (temporary files), ``tokens``, ``systemd``.
-Shared by master and report: ``journal_file`` (reads and verifies a journal). For the master:
+Shared by master and report: ``journal_file`` (reads and verifies a journal), ``write_ahead_log``. For the master:
 ``config`` (allowed values of the settings), ``config_file`` (reads them), ``config_hash``.
 
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.

@@ -70,7 +70,8 @@ LAYERS = {
     "addresses": layer(),
     "flags": layer("addresses"),
     "durable": layer("errors", "numpy"),
-    "journal_file": layer("errors", "numpy"),
+    "write_ahead_log": layer("errors", "numpy"),
+    "journal_file": layer("errors write_ahead_log"),
     "run_end": layer(stdlib=PURE_STDLIB),
     "locks": layer("errors"),
     "leftovers": layer(),
@@ -95,8 +96,8 @@ LAYERS = {
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
     "master": layer(
-        "errors launch console logfile addresses flags durable journal_file run_end locks leftovers tokens systemd "
-        "device core protocol training report sinks config config_file config_docs config_hash",
+        "errors launch console logfile addresses flags durable write_ahead_log journal_file run_end locks leftovers "
+        "tokens systemd device core protocol training report sinks config config_file config_docs config_hash",
         "numpy flask werkzeug cheroot pydantic prometheus_client",
     ),
     "deploy": layer(

@@ -28,7 +28,6 @@ IN_SHORT = {
     "test_config.py": 1,
     "test_docs.py": 1,
     "test_habits.py": 1,
-    "test_journal_file.py": 1,
     "test_launch.py": 1,
     "test_layers.py": 1,
     "test_leftovers.py": 1,
@@ -42,6 +41,7 @@ IN_SHORT = {
     "test_scripts.py": 1,
     "test_tiers.py": 1,
     "test_troubleshooting.py": 1,
+    "test_write_ahead_log.py": 1,
     # of these, what stands below
     "drills": 0,
     "e2e": 0,

@@ -12,9 +12,10 @@ from recorded_master import revived
 from flq import durable
 from flq.core.layout import fingerprint
 from flq.errors import FlqError
-from flq.journal_file import LOG, NAME, digest
+from flq.journal_file import NAME, digest
 from flq.master.storage import journal
 from flq.master.storage.snapshots import FOLDER
+from flq.write_ahead_log import LOG
 
 N_ROUNDS = 7  # a snapshot after each second
 

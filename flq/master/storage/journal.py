@@ -32,11 +32,9 @@ from ...errors import ConfigError
 from ...journal_file import (
     BUSY_S,
     EXTENT,
-    LOG,
     NAME,
     Extent,
     as_text,
-    check_log,
     damaged,
     digest,
     open_to_read,
@@ -46,6 +44,7 @@ from ...journal_file import (
     read_tested,
 )
 from ...protocol.journal_codec import JournalEntry
+from ...write_ahead_log import LOG, check_log
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from contextlib import closing
 
 import pytest
 
-from flq import journal_file
+from flq import write_ahead_log
 from flq.errors import FlqError
-from flq.journal_file import FRAME_HEAD, LOG, LOG_HEAD, NAME, check_log, digest, open_to_read
+from flq.journal_file import NAME, digest, open_to_read
+from flq.write_ahead_log import FRAME_HEAD, LOG, LOG_HEAD, check_log
 
 N_ROWS = 12
 
@@ -65,7 +66,7 @@ def n_rows(path):
 
 def test_a_whole_log_is_whole(copy, monkeypatch):
     assert check_log(copy) is None
-    monkeypatch.setattr(journal_file, "BLOCK_BYTES", 2 * frame_size(copy))  # in many pieces, too
+    monkeypatch.setattr(write_ahead_log, "BLOCK_BYTES", 2 * frame_size(copy))  # in many pieces, too
     assert check_log(copy) is None and n_rows(copy) == N_ROWS
 
 
