@@ -20,7 +20,7 @@ from .keras_setup import Device, import_tensorflow, set_up_tensorflow
 from .keras_steps import log_prior
 from .keras_weights import seed_random_layers, set_vector, vector_of
 from .models import is_custom, model_layout
-from .partition import LOCAL, Samples, no_samples, partition, worker_share
+from .partition import LOCAL, WorkerSamples, no_samples, partition, worker_share
 from .task import LocalUpdate, Metrics, Task
 
 
@@ -44,7 +44,9 @@ class KerasShare:
         The values of the model's integer variables, which are in no vector.
     """
 
-    def __init__(self, network: Network, worker_id: int, samples: Samples, white: float, settings: Settings) -> None:
+    def __init__(
+        self, network: Network, worker_id: int, samples: WorkerSamples, white: float, settings: Settings
+    ) -> None:
         self.n_samples, self.network, self.worker_id = len(samples.x), network, worker_id
         self.brought = on_host(samples.x), on_host(samples.y.astype(np.int32)), on_host(white, "float32")
         self.prior = log_prior(samples.y, network.n_classes, settings.model.logit_adjustment)

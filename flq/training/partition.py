@@ -30,7 +30,7 @@ LOCAL = "local"  # each worker has its own files
 MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved between workers
 
 
-class Samples(NamedTuple):
+class WorkerSamples(NamedTuple):
     """One worker's samples.
 
     Attributes
@@ -47,7 +47,7 @@ class Samples(NamedTuple):
     held_y: np.ndarray
 
 
-def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> Samples:
+def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> WorkerSamples:
     """Return one worker's samples: a copy of its part of the training samples, none held out.
 
     With ``dataset.partition`` local, ``dataset`` is the worker's own, and it gets all of it; the test
@@ -59,15 +59,15 @@ def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> 
         As returned by :func:`partition`; empty with partition local.
     """
     if not shards:
-        return Samples(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+        return WorkerSamples(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
     own = shards[worker_id]
-    return Samples(dataset.x_train[own], dataset.y_train[own], dataset.x_test[:0], dataset.y_test[:0])
+    return WorkerSamples(dataset.x_train[own], dataset.y_train[own], dataset.x_test[:0], dataset.y_test[:0])
 
 
-def no_samples(input_shape: Shape) -> Samples:
+def no_samples(input_shape: Shape) -> WorkerSamples:
     """Return a share without samples."""
     x, y = np.zeros((0,) + tuple(input_shape), np.float32), np.zeros(0, np.int64)
-    return Samples(x, y, x, y)
+    return WorkerSamples(x, y, x, y)
 
 
 def partition(labels: np.ndarray, settings: Settings) -> List[np.ndarray]:
