@@ -74,11 +74,12 @@ def test_an_invalid_claim_begins_a_new_epoch(what, claim):
     assert bench.machine.members[0].closed_seq == 0
 
 
-def test_another_instance_begins_a_new_epoch_for_any_claim():
+@pytest.mark.parametrize("instance", ["a", "two"])  # that of the worker is "one"
+def test_another_instance_begins_a_new_epoch_for_any_claim(instance):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     keep_alive(bench, 300, 1)
-    body = bench.come_back(0, epoch=1, seq=1, instance="two")
+    body = bench.come_back(0, epoch=1, seq=1, instance=instance)
     assert (body["resumed"], body["epoch"]) == (False, 2)
 
 
