@@ -58,6 +58,11 @@ def test_lanes_equal_the_oracle(monkeypatch, n):
     assert np.array_equal(decoded, symbols) and end == stream.size
 
 
+@pytest.mark.parametrize("n, lanes", [(0, 1), (131071, 1), (131072, 32), (140000, 34)])
+def test_the_number_of_lanes_is_part_of_the_format(n, lanes):
+    assert rans.n_lanes(n) == lanes
+
+
 def test_golden_stream():
     symbols, which = np.array([0, 1, 15, 0, 3, 0, 0, 2], np.uint8), np.array([0, 0, 1, 1, 2, 2, 0, 1], np.uint8)
     stream = rans.encode(symbols, which, TABLES)
