@@ -76,12 +76,12 @@ class LocalMaster:
         )
         results = Results(self.settings, self.layout, folder, folder, "stamp", os.path.join(folder, "figures", "local"))
         self.evaluator = evaluator or InstantEvaluator()
-        self.run = Run(self.machine, self.settings, self.store, results, self.evaluator, self.meter)
+        self.run = Run(self.machine, self.store, results, self.evaluator, self.meter)
         self.run.begin()
         self.run.results.save_config()
         total_workers = self.settings.system.total_workers
         self.gate = Gate(TOKENS, self.settings.security, n_threads(total_workers))
-        self.broadcast = Broadcast(sources_of(self.run, self.settings))
+        self.broadcast = Broadcast(sources_of(self.run))
         self.server = Server(
             create_app(self.run, self.gate, self.broadcast),
             "127.0.0.1",

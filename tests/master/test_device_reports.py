@@ -88,7 +88,7 @@ def test_the_status_shows_the_last_report_and_the_sums_of_the_run(make_master):
     first, second = joined(master)
     assert beat(master, first, report())[0] == 200
     assert beat(master, first, report(energy_j=104.0, samples=1500, throttled=True))[0] == 200
-    master.run.ask(lambda ticket: Heartbeat(ticket, 0, first.machine.epoch))  # the status is made after an event
+    master.run.loop.ask(lambda ticket: Heartbeat(ticket, 0, first.machine.epoch))  # the status is made after an event
     shown = master.status()["worker_status"]["0"]["device"]
     assert shown.pop("age_s") < 20.0
     assert shown == {

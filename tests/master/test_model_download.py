@@ -54,7 +54,7 @@ def test_the_round_is_how_many_rounds_the_model_holds(make_master):
         worker.step()
     assert master.status()["current_round"] == 1
     assert json.loads(master.send("GET", "/get_global_model")[2])["round"] == 0  # round 1 is not in it yet
-    start = master.run.published[1]
+    start = master.run.model_files.newest[1]
     while master.status()["current_round"] < 2:
         worker.step()
     answer = json.loads(master.send("GET", "/get_global_model")[2])

@@ -19,11 +19,18 @@ class Run:
     """The run for ModelFiles: a model per round, and an evaluator that waits for permission to write."""
 
     def __init__(self, folder):
-        self.n_rounds = 0
         self.paths = []
         self.begun, self.may_end = threading.Event(), threading.Event()
         self.may_end.set()
-        self.files = ModelFiles("run", LAYOUT, lambda: (self.n_rounds, self.model(self.n_rounds)), self, folder)
+        self.files = ModelFiles("run", LAYOUT, self.model(0), self, folder)
+
+    @property
+    def n_rounds(self):
+        return self.files.newest[0]
+
+    @n_rounds.setter
+    def n_rounds(self, n_rounds):
+        self.files.newest = n_rounds, self.model(n_rounds)
 
     def model(self, n_rounds):
         return np.full(LAYOUT.n_params, n_rounds, np.float32)

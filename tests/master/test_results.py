@@ -202,7 +202,7 @@ def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(mak
 
 def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):
     master = make_master(*RUN)
-    loop, made, may_continue = master.run._loop, [], threading.Event()
+    loop, made, may_continue = master.run.loop, [], threading.Event()
     monkeypatch.setattr("flq.master.live.board.PUBLISH_S", 60.0)
     monkeypatch.setattr("flq.master.runtime.run.status_of", lambda *_: made.append(1) or {"made": len(made)})
     handle = master.machine.handle

@@ -38,11 +38,11 @@ class Rows:
         return self._rows
 
 
-def sources_of(run: Run, settings: Settings) -> Sources:
+def sources_of(run: Run) -> Sources:
     """Return the sources of a run."""
-    facts = _facts(settings, run.machine.options.layout.n_params)
+    options = run.machine.options
+    facts, max_rounds = _facts(options.settings, options.layout.n_params), options.settings.system.max_rounds
     rows = Rows(run.record)
-    max_rounds = settings.system.max_rounds
 
     def rounds() -> feed.Json:
         known = rows.newest()

@@ -33,14 +33,23 @@ class Record:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._noted: Dict[int, Closed] = {}  # by round: not yet in the journal
         self._closed: Dict[int, Closed] = {}  # by round
         self._indices: List[int] = []  # of the rounds, in their order
         self._evaluated: Dict[int, Optional[Evaluated]] = {}  # None = missed
         self._n_late = 0
         self._last = (0, Evaluated())  # the newest evaluated round
 
+    def note_round(self, closed: Closed) -> None:
+        """Keep a closed round that nobody may see before it is journalled."""
+        self._noted[closed.report.round_index] = closed
+
+    def add_noted(self, round_index: int) -> None:
+        """Add a noted round, which is in the journal now."""
+        self.add_round(self._noted.pop(round_index))
+
     def add_round(self, closed: Closed) -> None:
-        """Keep a closed round."""
+        """Add a closed round."""
         report = closed.report
         with self._lock:
             self._indices.append(report.round_index)

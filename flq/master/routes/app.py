@@ -96,7 +96,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
             raise BadValues("codings must be a list, got %.80r" % (codings,))
         known = tuple(name for name in NUMBERS if name in codings)  # unknown ones are ignored
         session = session_of_request()
-        reply = run.ask(
+        reply = run.loop.ask(
             lambda ticket: Register(
                 ticket, worker_id, instance, codings=known, undecided=undecided, session=session, **numbers
             )
@@ -111,7 +111,9 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         epoch, have, answered = (integer(request.args, name) for name in ("epoch", "have", "answered"))
         partial, session = partial_reply(), session_of_request()
         with one_of(patience) as has_thread:
-            body = run.ask(lambda ticket: Poll(ticket, worker_id, epoch, have, answered, has_thread, partial, session))
+            body = run.loop.ask(
+                lambda ticket: Poll(ticket, worker_id, epoch, have, answered, has_thread, partial, session)
+            )
         if body is None:
             return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
         return plan_frames(body, partial)
@@ -134,9 +136,9 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         have, session = integer(request.args, "have", None), session_of_request()
         if have is None and answer.kind is not Kind.OFFER:  # answered at once
-            return verdict_frames(run.ask(lambda ticket: Answered(ticket, answer, body, session=session)), [])
+            return verdict_frames(run.loop.ask(lambda ticket: Answered(ticket, answer, body, session=session)), [])
         with one_of(patience) as has_thread:
-            verdict, *stream = run.ask(lambda ticket: Answered(ticket, answer, body, has_thread, have, session))
+            verdict, *stream = run.loop.ask(lambda ticket: Answered(ticket, answer, body, has_thread, have, session))
         return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")
@@ -144,7 +146,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         body = json_object(g.body)
         worker_id = proven(integer(body, "worker_id"))
         epoch, renews, session = integer(body, "epoch"), flag(body, "renews", True), session_of_request()
-        reply = run.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
+        reply = run.loop.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
         if body.get("device") is not None:  # after the heartbeat, which counts even if this is invalid
             run.take_report(worker_id, checked(body["device"]))
         return jsonify(reply)

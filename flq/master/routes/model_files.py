@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from io import BytesIO
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 from ...core.layout import Layout, Vector, unflatten
 from ...errors import BadValues, DataError, FlqError, Unavailable
@@ -47,23 +47,21 @@ class ModelFiles:
     ----------
     run_id : str
     layout : Layout
-    published : callable() -> (int, ndarray of shape (n_params,), float32)
-        Number of closed rounds, and the model after them.
+    start : ndarray of shape (n_params,), float32
+        The model before the first round.
     evaluator : Evaluator
     run_dir : str
         Folder for temporary Keras files.
+
+    Attributes
+    ----------
+    newest : (int, ndarray of shape (n_params,), float32)
+        Number of closed rounds, and the model after them, or its average if one is kept.
     """
 
-    def __init__(
-        self,
-        run_id: str,
-        layout: Layout,
-        published: Callable[[], Tuple[int, Vector]],
-        evaluator: Evaluator,
-        run_dir: str,
-    ) -> None:
+    def __init__(self, run_id: str, layout: Layout, start: Vector, evaluator: Evaluator, run_dir: str) -> None:
         self._run_id, self._layout = run_id, layout
-        self._published = published
+        self.newest: Tuple[int, Vector] = (0, start)
         self._evaluator, self._run_dir = evaluator, run_dir
         self._building = {wanted: threading.Lock() for wanted in CONTENT_TYPES}
         self._keeping = threading.Lock()
@@ -86,7 +84,7 @@ class ModelFiles:
                 % (MOST_JSON_PARAMS, self._layout.n_params),
                 "use ?format=npz",
             )
-        return self._tag(wanted, self._published()[0])
+        return self._tag(wanted, self.newest[0])
 
     def form(self, wanted: str) -> Form:
         """Return a form of the newest model; wait if another request is making it.
@@ -106,7 +104,7 @@ class ModelFiles:
         if not self._building[wanted].acquire(timeout=BUILDER_S):
             raise Unavailable("the model as %s is still being made" % wanted, "try again")
         try:
-            n_rounds, model = self._published()  # may be newer by now
+            n_rounds, model = self.newest  # may be newer by now
             tag = self._tag(wanted, n_rounds)
             kept = self._kept.get(wanted)
             if kept is None or kept.tag != tag:

@@ -108,7 +108,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         figures_dir = os.path.join(results_dir, "figures", run_id)
         results = Results(settings, layout, results_dir, run_dir, stamp_of(run_id), figures_dir)
         watchdog = Watchdog(os.environ)
-        run = Run(machine, settings, store, results, evaluator, meter, sinks, watchdog.feed)
+        run = Run(machine, store, results, evaluator, meter, sinks, watchdog.feed)
         if past is None:
             run.begin()
         else:
@@ -118,7 +118,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
             with suppress(FileNotFoundError):
                 os.remove(args.start_once)  # the run that it requested is on disk
         results.save_config()
-        broadcast.follow(sources_of(run, settings))
+        broadcast.follow(sources_of(run))
         switch.app = create_app(run, gate, broadcast)
         logger.info("data=ready dataset=%s seconds=%.2f", settings.dataset.name, read_s)
         return until_the_end(args, run, server, config, broadcast, watchdog)

@@ -8,13 +8,12 @@ records/counts.py, live/board.py (the status).
 import logging
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
 from ...config_hash import config_hash
-from ...core.layout import Vector
-from ...core.settings import Settings, to_json
+from ...core.settings import to_json
 from ...errors import FlqError, Unavailable
 from ...protocol.events import Effect, Effects, Note, ResultsSaved, RoundClosed, RunEnded, Stop
 from ...protocol.master_machine import MasterMachine
@@ -27,7 +26,7 @@ from ..live.news import PROBLEM
 from ..live.status import status_of
 from ..records.artifacts import Results
 from ..records.counts import Counts
-from ..records.round_log import Closed, Evaluated, Record, from_stored, to_stored
+from ..records.round_log import Evaluated, Record, from_stored, to_stored
 from ..records.wire_meter import Meter
 from ..routes.model_files import ModelFiles
 from ..storage.journal import Journal
@@ -56,7 +55,6 @@ class Run:
     Parameters
     ----------
     machine : MasterMachine
-    settings : Settings
     store : Store
         The run on disk; it is written before any reply.
     results : Results
@@ -74,20 +72,16 @@ class Run:
         The stage of the run's end.
     record : Record
         Closed rounds and their test results.
-    published : (int, ndarray of shape (n_params,), float32)
-        Number of closed rounds, and the model after them, or its average if one is kept.
     model_files : ModelFiles
-        ``published`` as files for people.
+        The newest model.
     counts : Counts
     feed : SinkFeed
-    ask : callable(make_event) -> reply
-        :meth:`EventLoop.ask`.
+    loop : EventLoop
     """
 
     def __init__(
         self,
         machine: MasterMachine,
-        settings: Settings,
         store: Store,
         results: Results,
         evaluator: Evaluator,
@@ -95,15 +89,15 @@ class Run:
         sinks: Optional[Sinks] = None,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
+        settings = machine.options.settings
         self.machine, self.results = machine, results
         self.config_hash = config_hash(to_json(settings))
         self.ending, self.record, self.counts = Ending(), Record(), Counts(meter)
         self.feed = SinkFeed(sinks or Sinks(), self._began)
-        self.published: Tuple[int, Vector] = (0, machine.model.state.model)
         self.model_files = ModelFiles(
-            machine.options.run_id, machine.options.layout, lambda: self.published, evaluator, results.run_dir
+            machine.options.run_id, machine.options.layout, machine.model.state.model, evaluator, results.run_dir
         )
-        self._settings, self._store, self._alive = settings, store, alive
+        self._store, self._alive = store, alive
         self._evaluations = Evaluations(
             evaluator,
             self.record,
@@ -116,9 +110,7 @@ class Run:
             results, self._sheets, store.folder, evaluator, self.ending, self._tell_problem, self._written
         )
         self._board = StatusBoard(self._make_status, self._problem)
-        self._loop = EventLoop(machine, self._note, self._commit, self._perform, self._after_events, self.ending.halt)
-        self.ask = self._loop.ask
-        self._closed: Dict[int, Closed] = {}  # rounds that are noted, but not performed yet
+        self.loop = EventLoop(machine, self._note, self._commit, self._perform, self._after_events, self.ending.halt)
         self._board.publish(True)
 
     # -- for any thread ------------------------------------------------------------------
@@ -126,7 +118,7 @@ class Run:
     @property
     def failed(self) -> bool:
         """Whether the event loop has failed."""
-        return self._loop.failed
+        return self.loop.failed
 
     @property
     def status(self) -> Dict[str, Any]:
@@ -166,8 +158,8 @@ class Run:
         end = RunEnd()
         if reason is not None:  # the last master ended before the results were saved
             end = RunEnd(Stage.ENDED, reason, end_of(about).heard)
-        self._store.note_about(**{KEY: end.to_json()}, settings=to_json(self._settings))
-        self.published = journal.extent.n_rounds, self.machine.model.state.result
+        self._store.note_about(**{KEY: end.to_json()}, settings=to_json(self.machine.options.settings))
+        self.model_files.newest = journal.extent.n_rounds, self.machine.model.state.result
         self.counts.resume(self.machine, about.get("counted"))
         self.machine.restart_clocks(time.monotonic())
         self._board.publish(True)
@@ -177,8 +169,8 @@ class Run:
 
     def start(self) -> None:
         """Take events from now on."""
-        self.feed.start(self.published[0])
-        self._loop.start()
+        self.feed.start(self.model_files.newest[0])
+        self.loop.start()
         self._evaluations.begin_catching_up()
 
     def take_report(self, worker_id: int, report: Dict[str, Any]) -> None:
@@ -196,7 +188,7 @@ class Run:
         FlqError
             If the results cannot be written to their place.
         """
-        self._loop.tell(Stop(reason))
+        self.loop.tell(Stop(reason))
         began = stuck = time.monotonic()
         while not self.ending.wait(Stage.SAVED, LOOK_S):
             now, problem = time.monotonic(), self._store.problem
@@ -219,7 +211,7 @@ class Run:
         """Save the model in another folder and interrupt the run, unless its folder is back or there is no other."""
         if not self._saver.find_place() or self._saver.misplaced is None:
             return
-        self.results.save_model(self.published[1])
+        self.results.save_model(self.model_files.newest[1])
         self.interrupt("%s when it was to be stopped" % problem)
         raise FlqError(
             "%s: the run is interrupted, and %s" % (self._saver.misplaced.detail, self._where_the_model_is()),
@@ -251,16 +243,16 @@ class Run:
         self._saver.join()
         if not self._saver.find_place():
             return
-        self.results.save_model(self.published[1])
+        self.results.save_model(self.model_files.newest[1])
         try:
             try:
-                totals = self._loop.ask(lambda ticket: Execute(self._totals))
+                totals = self.loop.ask(lambda ticket: Execute(self._totals))
             except Unavailable:  # the event loop has ended
                 totals = self._totals()
-            self._saver.write(self.published[1], totals)
+            self._saver.write(self.model_files.newest[1], totals)
             if self.ending.has_ended and self.results.problem is None and self._saver.misplaced is None:
                 with suppress(Unavailable):  # the event loop has failed, and has logged why
-                    self._loop.ask(lambda ticket: Execute(self._be_over))
+                    self.loop.ask(lambda ticket: Execute(self._be_over))
             self._tell_end(totals)
         except Exception:  # the machine is broken
             logger.exception("the results are incomplete")
@@ -283,7 +275,7 @@ class Run:
         """Journal the last counts and end the event loop; waiting requests get 503. Further calls do nothing."""
         self._leave()
         self.ending.move(Stage.FAILED)  # unless it has ended, or was interrupted
-        self._loop.close(self._note_end)
+        self.loop.close(self._note_end)
 
     def _leave(self) -> None:
         """Stop all waits for evaluations, for the next attempt to save, and for the disk."""
@@ -301,7 +293,8 @@ class Run:
         self._store.note(self.machine, effects)
         for effect in effects:
             if isinstance(effect, RoundClosed):
-                closed = self._closed[effect.report.round_index] = self.counts.close_round(effect.report)
+                closed = self.counts.close_round(effect.report)
+                self.record.note_round(closed)
                 self._store.note_round(effect.report.round_index, to_stored(closed))
                 self._note_totals()
             elif isinstance(effect, RunEnded):
@@ -328,15 +321,15 @@ class Run:
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, RoundClosed):
             round_index = effect.report.round_index
-            self.published = round_index, effect.result
-            self.record.add_round(self._closed.pop(round_index))
+            self.model_files.newest = round_index, effect.result
+            self.record.add_noted(round_index)
             self._evaluations.evaluate(round_index, effect)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
             self.feed.say(effect.kind, effect.text, effect.worker_id, self.machine.round_index)
         elif isinstance(effect, RunEnded) and self.ending.move(Stage.ENDED, effect.reason):
             # A run that was interrupted first is ended by the master that resumes it.
-            self._saver.begin(self.published[1], self._totals())
+            self._saver.begin(self.model_files.newest[1], self._totals())
 
     def _after_events(self, is_idle: bool) -> None:
         self._alive()
@@ -367,7 +360,7 @@ class Run:
     def _began(self) -> Began:
         return Began(
             self.machine.options.run_id,
-            self._settings,
+            self.machine.options.settings,
             self.results.figures_dir,
             [Round(row, self.record.roll_call(row.round_index)) for row in self.record.rounds()],
         )
@@ -383,9 +376,8 @@ class Run:
 
     def _sheets(self, totals: Totals) -> tuple:
         rounds = self.record.rounds()
-        pairs = summary(
-            self.machine.options.run_id, self.ending.reason, rounds, totals, self._settings, self.config_hash
-        )
+        options = self.machine.options
+        pairs = summary(options.run_id, self.ending.reason, rounds, totals, options.settings, self.config_hash)
         roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
         return pairs, rounds, totals.workers, roll_calls
 
@@ -394,7 +386,7 @@ class Run:
 
     def _written(self, totals: Totals) -> None:
         self._tell_end(totals)
-        self._loop.tell(ResultsSaved())
+        self.loop.tell(ResultsSaved())
 
     def _tell_end(self, totals: Totals) -> None:
         self.feed.end(self.ending.stage, self.ending.reason, self.failed, totals.workers, self.machine.round_index)
@@ -403,4 +395,4 @@ class Run:
         problem = self.results.problem_of(self.results.model)
         if problem is not None:
             return "the model is not saved: %s" % problem
-        return "the model after round %d is saved as %s" % (self.published[0], self.results.model)
+        return "the model after round %d is saved as %s" % (self.model_files.newest[0], self.results.model)
