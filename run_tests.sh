@@ -19,7 +19,7 @@ Set up the environment at the first start, then run the tests on all cores.
     ./run_tests.sh tests/core -k lazy   some tests; paths are relative to this folder
     ./run_tests.sh -n0 --pdb            one test after another, in one process
 
-The last lines list the tests that were left out. A test that is named by its path runs in any case; tests/tiers.py has
+The last lines say how many tests were left out. A test that is named by its path runs in any case; tests/tiers.py has
 the tiers.
 
 With --all the worker's code is also tested with Python 3.6 and 3.8, with the TensorFlow of their time, and workers with

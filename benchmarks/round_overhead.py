@@ -9,7 +9,7 @@ checks, aggregation and HTTP. FLQ's programs are the real ones without evaluator
 round_worker.py). The baseline is bare_master.py, a Flask application that checks nothing, in two styles. The
 contestants take turns. The duration of a round is the time between the ends of two rounds. Peak memory is that of the
 master process until the end of the last round. CPU seconds are per round, and those of the workers are summed; they are
-the most reliable numbers on a busy machine, where the contestant that computes more loses more time.
+the least reliable numbers on a busy machine, where the contestant that computes more loses more time.
 """
 
 import argparse

@@ -20,7 +20,7 @@ EVALUATION_S = 3600.0  # limit for all evaluations
 Train = Callable[[str, str, Dict[str, int]], Marks]  # file of the models, folder for everything else, byte counts
 
 
-def resolved(overrides: List[str]) -> Dict[str, Any]:
+def resolved(overrides: List[str]) -> Settings:
     """Return the settings with these overrides, as workers receive them."""
     return resolve_dataset(load_config(None, overrides))
 

@@ -79,7 +79,7 @@ LINES = (
 COLOURS = (
     Entry("Colours"),
     Entry("lost worker", "Workers: the lease of this worker had ended when this was written.", look=LOST_WORKER),
-    Entry("never joined", "Workers: only some of its requests arrived.", look=NEVER_JOINED),
+    Entry("never joined", "Workers: this worker sent requests, but did not join.", look=NEVER_JOINED),
     Entry("lost: 1 or more", "Rounds: workers lost in the round. Workers: rounds in which it was lost.", look=LOST),
     Entry("late: 1 or more", "The same for late workers.", look=LATE),
 )

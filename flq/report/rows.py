@@ -70,7 +70,7 @@ class WorkerRow(NamedTuple):
     ----------
     state : str
         "present": its lease was valid when the row was written; "lost": its lease had ended; "never joined": the master
-        received requests from it, but no registration.
+        received requests from it, but it did not join.
     rounds : int
         Rounds that it answered: uploaded, skipped or refused.
     last_loss : float or None
@@ -157,7 +157,7 @@ COLUMNS = {
         "state",
         "text",
         "present: its lease was valid when this was written; lost: its lease had ended; "
-        "never joined: it sent requests, but did not register.",
+        "never joined: it sent requests, but did not join.",
     ),
     "rounds": Column("rounds answered", "count", "Rounds in which it uploaded, skipped or was refused."),
     "uploaded": Column(

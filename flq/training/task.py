@@ -182,6 +182,9 @@ class Trainer:
 
     Attributes
     ----------
+    task : Task
+    share : Share
+        The worker's.
     n_samples : int
     layout : Layout
     notes : list of str
@@ -199,7 +202,7 @@ class Trainer:
         n_workers = task.settings.system.total_workers
         if not 0 <= worker_id < n_workers:
             raise DataError("worker_id must be in 0..%d, got %r" % (n_workers - 1, worker_id))
-        share = task.open(worker_id)
-        self.n_samples: int = share.n_samples
+        self.task, self.share = task, task.open(worker_id)
+        self.n_samples: int = self.share.n_samples
         self.layout, self.notes = task.layout, task.notes
-        self.local_update: Callable[..., LocalUpdate] = partial(task.train, share)
+        self.local_update: Callable[..., LocalUpdate] = partial(task.train, self.share)

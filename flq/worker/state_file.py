@@ -35,7 +35,7 @@ def save(state_dir: str, pending: PendingUpload) -> None:
     except OSError as error:
         logger.warning(
             "the state of this worker cannot be written to %s: %s; if it is killed now, it joins as new: "
-            "make room or repair the folder",
+            "free disk space or repair the folder",
             state_dir,
             error.strerror or error,
         )

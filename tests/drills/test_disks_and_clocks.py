@@ -155,7 +155,7 @@ def test_a_disk_that_is_taken_away_is_missed_and_the_model_is_saved_in_its_place
     run = cluster.run_dir()
     disk.close()  # open files remain usable
     worker = cluster.begin("worker0")
-    master.wait_for("the run waits: the folder of the run is gone: %s .put back what was there" % run)
+    master.wait_for("the run waits: the folder of the run is gone: %s .restore it" % run)
     master.signal(signal.SIGTERM)
     assert master.wait() == 1
     assert "the model after round 0 is saved as %s_recovered_1/model.npz" % run in master.text.splitlines()[-1]

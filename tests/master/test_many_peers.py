@@ -158,7 +158,7 @@ def test_a_workers_requests_have_a_limited_number_of_places(make_master, monkeyp
         while len(master.gate._places._taken) == 0 or master.gate._places._taken.get("worker0", 0) < 8:
             pass
         answer = master.send("POST", "/register", json.dumps(registration(0)).encode())
-        assert "8 such requests are in progress" in assert_refused(answer, 429)
+        assert "8 requests of this kind are in progress, the maximum" in assert_refused(answer, 429)
         assert int(answer[1]["Retry-After"]) >= 1
         for sock in slow:
             sock.shutdown(socket.SHUT_WR)

@@ -104,7 +104,7 @@ def test_workers_whose_batch_was_halved_leave_the_others_theirs(tensorflow, monk
     original, fails = task._train, [True]
 
     def train(share, *others):
-        if fails and share is first._share:
+        if fails and share is first.share:
             fails.pop()
             raise import_tensorflow().errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return original(share, *others)

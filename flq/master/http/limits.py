@@ -72,8 +72,7 @@ class Places:
             taken = self._taken.get(key, 0)
             if taken >= n_places:
                 raise TooManyRequests(
-                    "%d such requests are in progress, at most that many are allowed" % taken,
-                    "wait for their responses",
+                    "%d requests of this kind are in progress, the maximum" % taken, "wait for their responses"
                 )
             self._taken[key] = taken + 1
         return lambda: self._leave(key)
