@@ -14,7 +14,7 @@ Set up the environment at the first start, then run the tests on all cores.
 
     ./run_tests.sh                      the short run, before each commit
     ./run_tests.sh --all                all tests: also whole clusters, old Pythons, browser, ssh, bad links, power loss
-    ./run_tests.sh --drills             tests/drills with every kill at every point: hours
+    ./run_tests.sh --drills             tests/drills with every kill at every point
     ./run_tests.sh -m "not tf"          the short run without those that need TensorFlow
     ./run_tests.sh tests/core -k lazy   some tests; paths are relative to this folder
     ./run_tests.sh -n0 --pdb            one test after another, in one process
