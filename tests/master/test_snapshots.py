@@ -110,3 +110,10 @@ def test_in_the_background_one_is_written_at_a_time(folder, monkeypatch, caplog)
         snapshots.wait()
     assert "the snapshot of round 2 is not written" in caplog.text
     assert names(folder) == ["snapshot_000000000003.npz"]  # and the run continues
+
+
+def test_no_snapshot_recreates_the_folder_of_a_run(tmp_path):
+    moved = tmp_path / "run"
+    with pytest.raises(FileNotFoundError):
+        write(Snapshots(str(moved), 2), 3)
+    assert not moved.exists()

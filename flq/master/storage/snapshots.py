@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ...core.layout import Vector
-from ...durable import Corrupted, load_state, make_folder, save_state
+from ...durable import Corrupted, folder_of, load_state, save_state, sync_folder
 from ...errors import FlqError
 
 logger = logging.getLogger(__name__)
@@ -73,8 +73,10 @@ class Snapshots:
         OSError
             If it cannot be written.
         """
-        self._check_folder()  # if it was renamed, do not make a new one in its place
-        make_folder(self._folder)
+        self._check_folder()
+        with suppress(FileExistsError):
+            os.mkdir(self._folder)  # not its parent: if that was renamed meanwhile, no new one takes its place
+        sync_folder(folder_of(self._folder))
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
         self._kept = (self._kept + [KeptSnapshot(seq, meta["oldest_delta"])])[-self._n_kept :]
         self._check_folder()  # it may have been replaced meanwhile
