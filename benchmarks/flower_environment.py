@@ -1,4 +1,4 @@
-"""Installs Flower in a virtual environment of its own, so that FLQ's is unchanged."""
+"""Installs Flower in a separate virtual environment, which leaves FLQ's unchanged."""
 
 import os
 import subprocess

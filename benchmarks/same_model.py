@@ -3,7 +3,7 @@
     python -m benchmarks.same_model BEFORE AFTER             two commits, or folders with a checkout
     python -m benchmarks.same_model BEFORE AFTER --only laq  those whose name contains a word
 
-Each commit is checked out into a folder of its own and runs there, with this Python. The fingerprint of a model is the
+Each commit is checked out into a separate folder and runs there, with this Python. The fingerprint of a model is the
 SHA-256 of its float32 bytes. The exit code is 1 if any differ. This is not a test: a version may change models on
 purpose, and its change log then says so.
 """

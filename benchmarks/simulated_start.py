@@ -5,7 +5,7 @@
 
 A start is everything up to the first aggregate: importing TensorFlow, partitioning the digits, and one round of
 training on batches of 8. All workers together see each sample once, so training takes the same time for any number of
-them, and the growth is the cost per worker. Every start is a process of its own. The reference in the same run is the
+them, and the growth is the cost per worker. Every start is a separate process. The reference in the same run is the
 start of one worker. On a busy machine, CPU seconds are more reliable than seconds.
 """
 
@@ -51,7 +51,7 @@ def start(n_workers: int) -> Dict[str, float]:
 
 
 def started(n_workers: int, folder: str) -> Dict[str, float]:
-    """Start a simulation with the code of a folder, in a process of its own."""
+    """Start a simulation with the code of a folder, in a separate process."""
     command = [sys.executable, os.path.abspath(__file__), "--one", str(n_workers)]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join((folder, PROJECT)), TF_CPP_MIN_LOG_LEVEL="3")
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True, text=True)

@@ -16,7 +16,7 @@
      +-- Forbidden          the peer has authenticated, but is not allowed to do this
      +-- TooManyRequests    the peer exceeds its rate limit
 
-Each class has an HTTP status, so that the HTTP layer needs no table of its own. A message says
+Each class has an HTTP status, so that the HTTP layer needs no table. A message says
 what is wrong, what was given and what was expected; ``hint`` says what to do.
 """
 

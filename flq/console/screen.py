@@ -1,4 +1,4 @@
-"""Draws lines and a bar on a terminal in a thread of its own, so that no other thread waits for the terminal.
+"""Draws lines and a bar on a terminal in a separate thread, so that no other thread waits for the terminal.
 
 Other threads queue their lines. A terminal that blocks (Ctrl-S, a slow link) delays the drawing thread only. If the
 terminal disappears, nothing is written to it any more, and the program continues.

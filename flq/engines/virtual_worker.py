@@ -3,7 +3,7 @@
 from typing import Any, Callable, Optional, Tuple, Union, cast
 
 from ..core.settings import Settings
-from ..protocol.exchange import Call, Local, performer
+from ..protocol.exchange import Call, Local, methods_of
 from ..protocol.worker_events import Event, Pause, Paused, Train, Trained, Unable
 from ..protocol.worker_machine import WorkerMachine
 
@@ -35,6 +35,7 @@ class VirtualWorker(Local):
         self, machine: WorkerMachine, build: Callable[[Settings, int], Any], clock: Callable[[], float]
     ) -> None:
         super().__init__(lambda settings: build(settings, machine.worker_id), clock, lambda seconds: None)
+        self._methods = methods_of(self)
         self.machine = machine
         self.action = machine.start(clock())
         self.is_waiting = False
@@ -43,7 +44,7 @@ class VirtualWorker(Local):
     def act(self, call: Call) -> None:
         """Do the action; ``call`` returns None where the reply comes later."""
         self.is_waiting = True
-        event = performer(self.action, self, call)(self.action)
+        event = self._methods.get(type(self.action), call)(self.action)
         if event is not None:
             self.report(event)
 

@@ -14,7 +14,6 @@ from . import events
 from .messages import Answer
 from .wire import Link, check_version, decode
 from .worker_events import (
-    Action,
     Build,
     Built,
     CallAnswer,
@@ -84,15 +83,9 @@ class Local:
         return Paused()
 
 
-def performer(action: Action, local: Local, call: Call) -> Callable[[Any], Optional[Event]]:
-    """Return what performs an action other than Exit: a method of ``local``, or the transport."""
-    methods: Dict[type, Callable[[Any], Optional[Event]]] = {
-        Build: local.build,
-        Train: local.train,
-        Save: local.save,
-        Pause: local.pause,
-    }
-    return methods.get(type(action), call)
+def methods_of(local: Local) -> Dict[type, Callable[[Any], Optional[Event]]]:
+    """Return the method for each type of action that needs no master; the transport does the others."""
+    return {Build: local.build, Train: local.train, Save: local.save, Pause: local.pause}
 
 
 def run_worker(
@@ -116,9 +109,10 @@ def run_worker(
     follow : callable, optional
         Called after each event.
     """
-    action = machine.start(clock())
+    methods, action = methods_of(local), machine.start(clock())
     while not isinstance(action, Exit):
-        event = performer(action, local, call)(action)
+        do: Callable[[Any], Optional[Event]] = methods.get(type(action), call)
+        event = do(action)
         assert event is not None  # only virtual time delays one
         action = machine.handle(event, clock())
         follow()

@@ -26,7 +26,7 @@ from flq.master.runtime.run import Run
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.store import Store
 from flq.protocol import worker_events
-from flq.protocol.exchange import Local, performer
+from flq.protocol.exchange import Local, methods_of
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.protocol.wire import VERSION
@@ -221,6 +221,7 @@ class HttpWorker(Local):
     def __init__(self, master, worker_id, client=None, waits=True):
         super().__init__(lambda settings: build_trainer(settings, worker_id), lambda: 0.0, lambda seconds: None)
         self.waits = waits
+        self.methods = methods_of(self)
         self.machine = WorkerMachine(worker_id, "instance%d" % worker_id, random.Random(worker_id), 60)
         self.client = client or master.client(worker_id, self.CLIENT)
         self.worker_id = worker_id
@@ -235,7 +236,8 @@ class HttpWorker(Local):
         """Perform the next action; return whether there is another one."""
         if isinstance(self.action, worker_events.Exit):
             return False
-        self.action = self.machine.handle(performer(self.action, self, self.call)(self.action), time.monotonic())
+        event = self.methods.get(type(self.action), self.call)(self.action)
+        self.action = self.machine.handle(event, time.monotonic())
         return True
 
     def run(self):

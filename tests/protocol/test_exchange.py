@@ -5,7 +5,7 @@ from test_worker_machine import LAYOUT, LINK, Worker
 
 from flq.errors import BadValues, Conflict, OutOfMemory, WireError
 from flq.protocol import events
-from flq.protocol.exchange import Local, performer, run_worker, to_master, to_worker
+from flq.protocol.exchange import Local, methods_of, run_worker, to_master, to_worker
 from flq.protocol.messages import Outcome, Verdict
 from flq.protocol.wire import encode
 from flq.protocol.worker_events import (
@@ -66,7 +66,7 @@ def local():
 
 
 def perform(action, local, call):
-    return performer(action, local, call)(action)
+    return methods_of(local).get(type(action), call)(action)
 
 
 def refuse(action):

@@ -74,7 +74,7 @@ class ModelSettings(NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether it trains on a data set; quadratic makes a problem of its own."""
+        """Whether it trains on a data set; quadratic generates its problem."""
         return self.name != "quadratic"
 
 
