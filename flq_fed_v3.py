@@ -401,6 +401,7 @@ def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow],
                 votes = sum(np.sign(decode(QUANTIZERS[1], payload, task.layout)) for payload in done.uploads.values())
                 watched = watched if watched is not None else most_agreed(votes)
                 signs.append((done.index, int(np.sign(votes[watched]))))
+            progress.tell(task.notes)
             progress.show(done, accuracy, entropy, bits_up, bits_down)
 
 
@@ -426,6 +427,11 @@ class Progress:
     def __exit__(self, *error: Any) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def tell(self, notes: List[str]) -> None:
+        """Print a task's notes on stderr, and remove them."""
+        while notes:
+            (print if self._bar is None else self._bar.write)(notes.pop(0), file=sys.stderr)
 
     def show(
         self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int, bits_down: int

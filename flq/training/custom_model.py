@@ -137,7 +137,10 @@ def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -
 
 
 def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes: int) -> None:
-    """Run the model on two images, which also builds a subclassed model; check its output."""
+    """Run the model on two images, which also builds a subclassed model; check its output.
+
+    It runs in training too: a layer may create its variables then. The values are restored afterwards.
+    """
     ramp = np.linspace(0.0, 1.0, int(np.prod(input_shape)), dtype=np.float32).reshape(input_shape)
     images = np.stack([ramp, np.float32(1.0) - ramp])
     declared = getattr(model, "input_shape", None) if model.built else None
@@ -145,6 +148,10 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
         raise DataError("model %s takes input of shape %r, expected %r" % (name, declared[1:], input_shape))
     try:
         outputs = model(tf.constant(images), training=False)
+        before = [(variable, variable.numpy()) for variable in model.variables]
+        model(tf.constant(images), training=True)
+        for variable, value in before:
+            variable.assign(value)
     except Exception as error:  # Keras does not specify what a model raises for input of a wrong shape
         raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
     shape = tuple(getattr(outputs, "shape", ()))

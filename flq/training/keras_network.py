@@ -71,6 +71,10 @@ class Network:
         """Free a function's memory; it is traced again if another worker needs it."""
         self._functions.pop(_key(batch_size, prior), None)
 
+    def unused(self) -> List[str]:
+        """Return the names of the trained tensors on which the loss does not depend; none before the first training."""
+        return [self.layout.tensors[i].name for i in self._gradient.unused]
+
     def metrics(self, x: np.ndarray, y: np.ndarray, white: float) -> Metrics:
         """Return the metrics of the model with its present values."""
         if self._sums is None:

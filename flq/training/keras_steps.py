@@ -29,6 +29,9 @@ class Gradient:
     round could no longer be reproduced from its settings. An overflow makes the gradients
     non-finite, which encoding the update reports.
 
+    A variable on which the loss does not depend, such as that of an unused layer or behind a
+    ``stop_gradient``, has gradient zero.
+
     Parameters
     ----------
     model : tf.keras.Model
@@ -38,12 +41,18 @@ class Gradient:
     settings : Settings
     mixed : bool
         Whether the model computes in float16.
+
+    Attributes
+    ----------
+    unused : list of int
+        Positions of the variables on which the loss does not depend, once the gradient has been traced.
     """
 
     def __init__(self, model: Any, variables: Any, n_classes: int, settings: Settings, mixed: bool) -> None:
         self.variables, self._n_classes = variables, n_classes
         self._model, self._l2 = model, settings.model.l2
         self._scale = LOSS_SCALE if mixed else 1.0
+        self.unused: List[int] = []
 
     def of(self, images: Any, labels: Any, prior: Optional[np.ndarray]) -> Any:
         """Return (loss, gradients in the variables' order) as tensors; ``prior`` as of :func:`log_prior`."""
@@ -56,8 +65,13 @@ class Gradient:
             if self._model.losses:
                 loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
             scaled = loss * self._scale if self._scale != 1.0 else loss
-        gradients = tape.gradient(scaled, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        # Not with unconnected_gradients: TensorFlow cannot make zeros like a variable of Keras 3.
+        gradients = tape.gradient(scaled, self.variables)
+        self.unused = [i for i, gradient in enumerate(gradients) if gradient is None]
+        gradients = [
+            tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient)
+            for variable, gradient in zip(self.variables, gradients)
+        ]
         if self._scale != 1.0:
             gradients = [gradient * (1.0 / self._scale) for gradient in gradients]
         if self._l2:

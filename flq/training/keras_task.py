@@ -1,6 +1,6 @@
 """Trains and evaluates a Keras model for classification, for any number of workers in one process."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from .keras_weights import seed_random_layers, set_vector, vector_of
 from .models import is_custom, model_layout
 from .partition import LOCAL, WorkerSamples, no_samples, partition, worker_share
 from .task import LocalUpdate, Metrics, Task
+
+MOST_NAMES = 6  # of unused tensors in a note
 
 
 class KerasShare:
@@ -76,6 +78,7 @@ class KerasTask(Task):
         self._networks: Dict[bool, Network] = {}
         self._dealt: Optional[Tuple[Dataset, List[np.ndarray]]] = None
         self._master: Optional[KerasShare] = None
+        self._told: Set[str] = set()  # unused tensors that are in the notes
 
     @property
     def layout(self) -> Layout:  # type: ignore[override]
@@ -207,7 +210,24 @@ class KerasTask(Task):
             for part, gradient in zip(network.layout.slices(), gradients):
                 update[part] = gradient.numpy().ravel()
         share.counters = network.counters()
+        self._note_unused(network)
         return LocalUpdate(update, float(loss), len(batches), held_back, batches.size)
+
+    def _note_unused(self, network: Network) -> None:
+        """Note once which tensors get no gradient: often those of a layer that the user forgot to connect."""
+        names = [name for name in network.unused() if name not in self._told]
+        if not names:
+            return
+        self._told.update(names)
+        more = " and %d more" % (len(names) - MOST_NAMES) if len(names) > MOST_NAMES else ""
+        self.notes.append(
+            "the loss does not depend on %s%s: %s"
+            % (
+                ", ".join(names[:MOST_NAMES]),
+                more,
+                "only weight decay (model.l2) changes its values" if self.settings.model.l2 else "it does not change",
+            )
+        )
 
     def _held_back(self, share: KerasShare) -> Optional[HeldBack]:
         """Return loss and accuracy on the held-out samples, or None without any."""
