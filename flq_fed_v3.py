@@ -39,6 +39,7 @@ from flq.core.worker_step import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
+from flq.reasons import named_reason
 from flq.report.reference import CurveRow, write_curves
 from flq.training.datasets import dataset_names, resolve_dataset
 from flq.training.frameworks import make_task, model_names
@@ -466,7 +467,7 @@ def guarded_main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         code, sentence = 130, "stopped"
     except Exception as error:  # TensorFlow may raise any
-        code, sentence = 1, "%s: %s" % (type(error).__name__, (str(error) or "no message").splitlines()[0])
+        code, sentence = 1, named_reason(error)
     print("flq_fed_v3.py: %s" % sentence, file=sys.stderr)
     return code
 

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Callable, Dict, Tuple
 import numpy as np
 
 from .errors import FlqError
+from .reasons import named_reason
 
 FORMAT = 1
 HEAD = "head.json"  # the member of a state file that holds the JSON values
@@ -153,9 +154,7 @@ def load_state(path: str) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
                 members = {name: read_array(archive.read(name)) for name in set(head["arrays"].values())}
             return head["meta"], {name: members[member] for name, member in head["arrays"].items()}
         except READ_ERRORS as error:
-            raise Corrupted(
-                "%s is damaged: %s: %s" % (os.path.basename(path), type(error).__name__, str(error).split("\n")[0])
-            ) from None
+            raise Corrupted("%s is damaged: %s" % (os.path.basename(path), named_reason(error))) from None
 
 
 def read_array(data: bytes) -> np.ndarray:

@@ -63,13 +63,14 @@ def layer(flq: str = "", packages: str = "", stdlib: Optional[FrozenSet[str]] = 
 LAYERS = {
     "flq": layer(stdlib=frozenset()),  # flq/__init__.py; any file may import it
     "errors": layer(stdlib=PURE_STDLIB),
+    "reasons": layer(stdlib=PURE_STDLIB),
     "launch": layer(),  # runs given modules
     "output": layer(),
     "console": layer("output", "tqdm"),
     "logfile": layer("output console"),
     "addresses": layer(),
     "flags": layer("addresses"),
-    "durable": layer("errors", "numpy"),
+    "durable": layer("errors reasons", "numpy"),
     "write_ahead_log": layer("errors", "numpy"),
     "journal_file": layer("errors write_ahead_log"),
     "run_end": layer(stdlib=PURE_STDLIB),
@@ -77,13 +78,15 @@ LAYERS = {
     "leftovers": layer(),
     "tokens": layer("errors durable locks"),
     "systemd": layer(),
-    "device": layer("errors"),
+    "device": layer("errors reasons"),
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "drawing": layer("leftovers", "numpy matplotlib"),
-    "training": layer("errors output console flags locks leftovers device core drawing", "numpy tensorflow keras PIL"),
+    "training": layer(
+        "errors reasons output console flags locks leftovers device core drawing", "numpy tensorflow keras PIL"
+    ),
     "worker": layer(
-        "errors console logfile addresses flags durable locks tokens systemd device core protocol training",
+        "errors reasons console logfile addresses flags durable locks tokens systemd device core protocol training",
         "numpy requests",
     ),
     "engines": layer("errors device core protocol training", "numpy"),
@@ -96,8 +99,8 @@ LAYERS = {
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
     "master": layer(
-        "errors launch console logfile addresses flags durable write_ahead_log journal_file run_end locks leftovers "
-        "tokens systemd device core protocol training report sinks config config_file config_docs config_hash",
+        "errors reasons launch console logfile addresses flags durable write_ahead_log journal_file run_end locks "
+        "leftovers tokens systemd device core protocol training report sinks config config_file config_docs config_hash",
         "numpy flask werkzeug cheroot pydantic prometheus_client",
     ),
     "deploy": layer(
@@ -108,7 +111,7 @@ LAYERS = {
     "__main__": layer("output master worker"),  # flq/__main__.py
     "flq_master": layer("errors output logfile config master"),
     "flq_worker": layer("errors output logfile training worker"),
-    "flq_fed_v3": layer("errors output flags core training report", "numpy tqdm"),
+    "flq_fed_v3": layer("errors reasons output flags core training report", "numpy tqdm"),
 }
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, NamedTuple
 
+from ..reasons import sentence_of
 from .board import Board
 from .checks import OK, WARN, Line
 from .python_checks import OPENBLAS, requirements_for
@@ -28,9 +29,6 @@ SCRIPT = (
 import json
 def tell(**facts):
     print(%r + json.dumps(facts), flush=True)
-def why(error):
-    lines = str(error).splitlines()
-    return "%%s: %%s" %% (type(error).__name__, lines[0] if lines else "")
 try:
     tell(stage="numpy")
     import numpy
@@ -43,7 +41,7 @@ try:
     tell(gpus=len(gpus), stage="end")
 except Exception as error:
     missing = isinstance(error, ModuleNotFoundError) and error.name in ("numpy", "tensorflow")
-    tell(error=why(error), missing=error.name if missing else "")
+    tell(error=type(error).__name__, text=str(error), missing=error.name if missing else "")
 """
     % MARK
 )
@@ -90,6 +88,8 @@ def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
     for line in out.decode("utf-8", "replace").splitlines():
         if line.startswith(MARK):
             facts.update(json.loads(line[len(MARK) :]))
+    if facts.get("text"):
+        facts["error"] = "%s: %s" % (facts["error"], sentence_of(facts.pop("text")))
     return Probe(facts, "" if facts["stage"] == "end" else end, log.decode("utf-8", "replace").splitlines())
 
 

@@ -13,6 +13,7 @@ from ..core.settings import Settings, to_json
 from ..errors import FlqError, Unavailable
 from ..logfile import log_trace, set_up_logging
 from ..protocol.options import run_options
+from ..reasons import named_reason
 from ..systemd import Watchdog
 from ..tokens import default_path
 from ..training.datasets import resolve_dataset
@@ -74,9 +75,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
     except Exception as error:  # a bug, or too little memory
-        logger.error(
-            "the master cannot continue: %s: %s", type(error).__name__, (str(error) or "no message").splitlines()[0]
-        )
+        logger.error("the master cannot continue: %s", named_reason(error))
         log_trace(logger, error)
         return 1
 

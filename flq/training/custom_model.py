@@ -27,6 +27,7 @@ import numpy as np
 
 from ..core.settings import Settings
 from ..errors import DataError
+from ..reasons import reason_of
 from .datasets import Shape
 from .keras_setup import import_tensorflow
 from .keras_versions import set_seed
@@ -174,8 +175,7 @@ def _agree(declared: Tuple[Optional[int], ...], shape: Shape) -> bool:
 
 
 def _failed(name: str, what: str, error: BaseException) -> DataError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError("model %s: %s: %s" % (name, what, reason))
+    return DataError("model %s: %s: %s" % (name, what, reason_of(error)))
 
 
 def _is_of_python(top: str) -> bool:

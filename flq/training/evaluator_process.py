@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Dict, Optional, Tuple
 from ..core.layout import Vector
 from ..core.settings import settings_from_json
 from ..errors import BadValues, WireError
+from ..reasons import reason_of
 from .evaluator_protocol import read_message, vectors_from, write_message
 from .frameworks import make_task
 from .models import is_custom
@@ -38,7 +39,7 @@ class EvaluatorService:
         except KeyError as error:
             return {"error": "the request lacks %s" % error}, ()
         except Exception as error:  # TensorFlow may raise anything; the master decides what to do
-            return {"error": (str(error) or type(error).__name__).splitlines()[0]}, ()
+            return {"error": reason_of(error)}, ()
 
     def _settings(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         settings = settings_from_json(header["settings"])

@@ -6,6 +6,7 @@ from typing import Any, List, Optional
 from ..device.board import GPU_MEMORY_MB_OF_A_NANO, Board
 from ..device.sensors import meminfo
 from ..errors import DataError
+from ..reasons import reason_of
 
 FIRST_HINT = "build the first trainer before any other use of TensorFlow"
 MEMORY_IS_SHARED = ("nano", "jetson")  # kinds of boards whose GPU shares the main memory
@@ -65,7 +66,7 @@ def set_gpu_memory(
         asked = "lets it grow" if limit_mb is None else "asks for a limit of %d MB" % limit_mb
         raise DataError(
             "TensorFlow has already configured its GPU memory in this process, "
-            "jetson_optimization.gpu_memory_limit_mb %s: %s" % (asked, str(error).split("\n")[0]),
+            "jetson_optimization.gpu_memory_limit_mb %s: %s" % (asked, reason_of(error)),
             hint=FIRST_HINT,
         ) from None
     note = "gpu memory limit: requested %d MB, set to %d MB on GPU 0 of %d" % (limit_mb, granted, len(gpus))

@@ -9,6 +9,7 @@ from ..core.settings import Settings
 from ..device.board import find_board
 from ..device.files import system_root
 from ..errors import DataError
+from ..reasons import reason_of
 from .keras_memory import FIRST_HINT, available_mb, set_gpu_memory
 from .keras_versions import has_deterministic_gpus, make_deterministic
 
@@ -55,7 +56,7 @@ def import_tensorflow() -> Any:
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
             raise DataError("TensorFlow is missing", hint=INSTALL_HINT) from None
-        raise DataError("TensorFlow cannot be imported: %s" % str(error).split("\n")[0], hint=INSTALL_HINT) from None
+        raise DataError("TensorFlow cannot be imported: %s" % reason_of(error), hint=INSTALL_HINT) from None
     return tensorflow
 
 

@@ -126,10 +126,11 @@ def resnet20(layers: Any, x: Any, n_classes: int) -> Any:
 
 def _require_sides(name: str, shape: Shape) -> Shape:
     if min(shape[:2]) < CNN_MIN_SIDE:
+        is_row = tuple(shape[1:]) == (1, 1)  # as CSV files have them
+        got = "rows of %d features" % shape[0] if is_row else "%d x %d" % tuple(shape[:2])
         raise DataError(
-            "model %s needs images of at least %d x %d pixels, got %d x %d"
-            % (name, CNN_MIN_SIDE, CNN_MIN_SIDE, shape[0], shape[1]),
-            hint="logreg and mlp take any shape",
+            "model %s needs images of at least %d x %d pixels, got %s" % (name, CNN_MIN_SIDE, CNN_MIN_SIDE, got),
+            hint="set model.name to mlp or logreg, which take any shape",
         )
     return shape
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from ..addresses import host_in, host_of, url_of
 from ..core.settings import JetsonOptimizationSettings, Settings, value_from_json
 from ..errors import ConfigError, DataError
+from ..reasons import reason_of
 from ..training.custom_model import require_allowed
 from ..training.datasets import FILES
 from ..training.models import is_custom
@@ -157,7 +158,7 @@ def _read_object(path: str) -> Dict[str, Any]:
     except OSError as error:
         raise ConfigError("the worker's file %s cannot be read: %s" % (path, error.strerror)) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError("the worker's file %s is not JSON: %s" % (path, str(error).split("\n")[0])) from None
+        raise ConfigError("the worker's file %s is not JSON: %s" % (path, reason_of(error))) from None
     if not isinstance(content, dict):
         raise ConfigError("the worker's file %s must hold one JSON object" % path)
     return content

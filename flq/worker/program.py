@@ -19,6 +19,7 @@ from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
 from ..protocol.exchange import Local, run_worker
 from ..protocol.worker_machine import WorkerMachine
+from ..reasons import named_reason
 from ..systemd import Watchdog
 from ..tokens import worker_token_source
 from ..training.frameworks import build_trainer
@@ -62,8 +63,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
     except Exception as error:  # from TensorFlow, or a reply of a master of another version
-        message = (str(error) or "no message").splitlines()[0]
-        logger.error("worker %d failed: %s: %s", args.worker_id, type(error).__name__, message)
+        logger.error("worker %d failed: %s", args.worker_id, named_reason(error))
         log_trace(logger, error)
         return 1
 

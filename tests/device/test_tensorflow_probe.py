@@ -68,7 +68,13 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, name):
 
 def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("__version__ = '1'")
-    (tmp_path / "tensorflow.py").write_text("raise ImportError('libcudnn.so.8: cannot open shared object file\\nx')")
+    text = (
+        "Traceback (most recent call last):\n  File 'a.py', line 6\n"
+        "ImportError: libcudnn.so.8: cannot open shared object file"
+    )
+    (tmp_path / "tensorflow.py").write_text(
+        "raise ImportError(%r)" % (text + "\n\n\nFailed to load the native runtime.")
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     probe = probe_tensorflow()
     (line,) = tensorflow_lines(probe, PC, FAIL, "worker.txt")

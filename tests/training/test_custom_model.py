@@ -322,7 +322,7 @@ def test_a_model_made_of_classes_is_built_by_running_it(shop):
     [
         ("softmax", "gives probabilities: .*expected logits .*remove the softmax"),
         ("softmax_layer", "gives probabilities"),
-        ("raises", r"raises\(\(8, 8, 1\), 10\) fails: 'weights.h5"),
+        ("raises", r"raises\(\(8, 8, 1\), 10\) fails: KeyError: 'weights.h5"),
         ("nothing", "must return a tf.keras.Model, got builtins.NoneType"),
         ("a_layer", r"must return a tf.keras.Model, got .*\.Dense"),
         ("no_arguments", r"no_arguments\(\(8, 8, 1\), 10\) fails: no_arguments\(\) takes 0 positional arguments"),

@@ -219,7 +219,7 @@ def test_stray_prints_do_not_reach_the_replies():
     )
     out, err = process.communicate(request.getvalue(), timeout=30)
     replies = io.BytesIO(out)
-    assert read_message(replies)[0]["error"] == "first line"
+    assert read_message(replies)[0]["error"] == "first line second line"
     assert read_message(replies) is None
     assert err.count(b"stray") == 2
     assert process.returncode == 0

@@ -17,6 +17,7 @@ from ...console import FOR_A_BAR
 from ...errors import DataError
 from ...leftovers import remove_leftovers
 from ...locks import lock
+from ...reasons import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +167,6 @@ def _blocks(url: str, n_bytes: int) -> Iterator[bytes]:
     except urllib.error.URLError as error:
         raise DownloadFailed(getattr(error.reason, "strerror", None) or str(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadFailed(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
+        raise DownloadFailed(getattr(error, "strerror", None) or reason_of(error)) from None
     if n_read < n_bytes:
         raise DownloadFailed("it ended after %d of %d bytes" % (n_read, n_bytes))

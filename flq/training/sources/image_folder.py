@@ -19,6 +19,7 @@ import numpy as np
 
 from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
+from ...reasons import reason_of
 from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -216,5 +217,4 @@ def _opened(file: str) -> Any:
 
 
 def _damaged(file: str, error: Exception) -> DataError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError("%s cannot be read as an image: %s" % (file, reason))
+    return DataError("%s cannot be read as an image: %s" % (file, reason_of(error)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
+from ...reasons import reason_of
 from .dataset import Dataset, Shape, as_labels, as_samples, check_classes, split_dataset
 from .idx_files import Arrays
 
@@ -146,5 +147,5 @@ def _largest(labels: np.ndarray, name: str, path: str) -> int:
 
 
 def _unreadable(path: str, error: BaseException) -> DataError:
-    reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+    reason = getattr(error, "strerror", None) or reason_of(error)
     return DataError("%s cannot be read as an .npz file: %s" % (path, reason))
