@@ -18,6 +18,7 @@ ROUNDING = 5  # stochastic rounding of a worker's update
 HELD_BACK = 6  # test samples of a data set without a test set
 LAYERS = 7  # random layers, such as dropout, in a worker's round
 GRANTS = 8  # random order of grants
+SKETCH = 9  # start of the subspace iteration for a wide matrix
 
 ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that start at one
 

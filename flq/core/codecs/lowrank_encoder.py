@@ -5,6 +5,9 @@ factor is y = sigma u / step, rounded towards zero a little more than to the nea
 than they are worth. A component that rounds to zero is dropped, so that the rank follows from the step. Gamma is
 step * step / sigma; with gammas of least squares the same bytes approximated less.
 
+A matrix with more than 1024 rows and columns is decomposed by subspace iteration from a random start (Halko, Martinsson
+and Tropp 2011, arXiv:0909.4061, algorithm 4.4), the same for all rounds and workers.
+
 The decomposition is that of BLAS and LAPACK, whose last bits differ between machines: a payload is stored once it has
 been encoded, and never encoded again elsewhere.
 """
@@ -15,6 +18,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ...errors import CodecError
+from .. import rng
 from ..blas import one_thread
 from ..layout import Layout, Vector, unflatten
 from . import integer_coding
@@ -142,8 +146,11 @@ def _piece(values: np.ndarray, shape: Optional[Tuple[int, int]], n_bytes: int) -
 
 def _left_vectors(matrix: np.ndarray, n_most: int) -> Tuple[np.ndarray, np.ndarray]:
     """Return the first left singular vectors (rows, n), float32, and singular values (n,), of a wide matrix."""
-    if matrix.shape[0] > WIDEST_GRAM:
-        basis = np.ascontiguousarray(matrix[:, : 2 * n_most])  # any start with all rows
+    n_rows = matrix.shape[0]
+    if n_rows > WIDEST_GRAM:
+        # A random start has a part of every singular vector. One made of columns of the matrix need not:
+        # where they are zero, as for pixels that are always black, nothing would be found, in no round.
+        basis = rng.uniform(n_rows * 2 * n_most, rng.stream(0, rng.SKETCH)).reshape(n_rows, 2 * n_most)
         for _ in range(N_PASSES):
             basis, _ = np.linalg.qr(matrix.dot(matrix.T.dot(basis)))
         inner = basis.T.dot(matrix)
