@@ -274,8 +274,8 @@ program.build_trainer = build_trainer
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        ("MemoryError()", "worker 0 failed: MemoryError: no message"),
-        ("RuntimeError('CUDA is out of memory\\nline 2')", "worker 0 failed: RuntimeError: CUDA is out of memory"),
+        ("MemoryError()", "worker 0 failed: MemoryError in flq_worker.py, line 4"),
+        ("RuntimeError('CUDA is out of memory\\n\\nline 3')", "worker 0 failed: RuntimeError: CUDA is out of memory"),
     ],
 )
 def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(run_worker, tmp_path, error, sentence):
