@@ -7,9 +7,10 @@ import numpy as np
 from ..core.layout import Vector
 from ..core.settings import Settings
 from .datasets import Source
+from .keras_config import compute_policy
 from .keras_evaluation import mean_metrics, sums_function
 from .keras_models import build_keras_model
-from .keras_setup import Device, compute_policy
+from .keras_setup import Device, import_tensorflow
 from .keras_steps import Gradient, gradient_function, round_function
 from .keras_weights import counters_of, layout_of, set_vector, vector_of, weights_of
 from .models import is_custom
@@ -41,10 +42,10 @@ class Network:
     """
 
     def __init__(self, settings: Settings, source: Source, device: Device, mixed: bool) -> None:
-        with compute_policy(device._replace(mixed=mixed)):
+        is_own = is_custom(settings.model.name)
+        with compute_policy(import_tensorflow().keras, mixed, is_own):
             self.model = build_keras_model(settings, source.input_shape, source.n_classes)
         self.layout, self.n_classes = layout_of(self.model), source.n_classes
-        is_own = is_custom(settings.model.name)
         self.start: Vector = vector_of(self.model, self.layout) if is_own else np.zeros(0, np.float32)
         self._settings = settings
         # Without a GPU prefetching gains little. With one thread a pipeline took 14 ms to start in each

@@ -1,15 +1,15 @@
 """Imports TensorFlow, and configures the process before its first operation."""
 
-import contextlib
 import os
 import sys
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ..core.settings import Settings
 from ..device.board import find_board
 from ..device.files import system_root
 from ..errors import DataError
-from ..reasons import reason_of
+from ..reasons import named_reason, reason_of
+from .keras_config import choose_backend, config_path, require_backend, set_defaults
 from .keras_memory import FIRST_HINT, available_mb, set_gpu_memory
 from .keras_versions import has_deterministic_gpus, make_deterministic
 
@@ -39,13 +39,14 @@ class Device(NamedTuple):
 
 
 def import_tensorflow() -> Any:
-    """Import tensorflow, which takes seconds, and return the module.
+    """Import tensorflow with Keras, which takes seconds, and return the module.
 
     Raises
     ------
     DataError
         If it is not installed, or its import fails.
     """
+    choose_backend()
     if any("\udc80" <= letter <= "\udcff" for letter in sys.prefix):
         raise DataError(
             "TensorFlow cannot be loaded from %s: it takes only paths in UTF-8" % sys.prefix,
@@ -57,7 +58,18 @@ def import_tensorflow() -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
             raise DataError("TensorFlow is missing", hint=INSTALL_HINT) from None
         raise DataError("TensorFlow cannot be imported: %s" % reason_of(error), hint=INSTALL_HINT) from None
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:  # from Keras 2, whose settings are invalid
+        raise _keras_fails(error) from None
+    try:
+        tensorflow.keras.backend.backend()  # TensorFlow imports Keras 3 when it is first used
+    except (AssertionError, AttributeError, ImportError, TypeError, ValueError) as error:
+        raise _keras_fails(error) from None
     return tensorflow
+
+
+def _keras_fails(error: Exception) -> DataError:
+    hint = "Keras reads %s and the variables KERAS_*; is something there invalid?" % config_path()
+    return DataError("Keras cannot be imported: %s" % named_reason(error), hint=hint)
 
 
 def set_up_tensorflow(settings: Settings) -> Device:
@@ -78,7 +90,10 @@ def set_up_tensorflow(settings: Settings) -> Device:
     notes = _set_cuda_cache(device_settings.cuda_cache_mb)
     root = system_root()
     free_mb = available_mb(root)  # before TensorFlow uses some of it
+    notes += choose_backend()
     tf = import_tensorflow()
+    require_backend(tf.keras)
+    notes += set_defaults(tf.keras)
     gpus = tf.config.list_physical_devices("GPU")
     notes += set_gpu_memory(tf, gpus, device_settings.gpu_memory_limit_mb, find_board(root), free_mb)
     mixed, refusal = _mixed_precision(tf, gpus, device_settings.enable_mixed_precision)
@@ -87,20 +102,6 @@ def set_up_tensorflow(settings: Settings) -> Device:
         _make_reproducible(tf, system.threads)
     repeats = _repeats(tf, len(gpus), system.deterministic, system.threads)
     return Device(len(gpus), mixed, notes + refusal, repeats)
-
-
-@contextlib.contextmanager
-def compute_policy(device: Device) -> Iterator[None]:
-    """Return a context in which Keras builds layers in float16 if the device is mixed; variables stay float32."""
-    if not device.mixed:
-        yield
-        return
-    mixed_precision = import_tensorflow().keras.mixed_precision
-    mixed_precision.set_global_policy("mixed_float16")
-    try:
-        yield
-    finally:
-        mixed_precision.set_global_policy("float32")  # evaluation in this process uses float32
 
 
 def _set_cuda_cache(size_mb: Optional[int]) -> List[str]:

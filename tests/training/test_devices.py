@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 
 import pytest
 from factory import settings_with
@@ -9,8 +10,9 @@ from trees import NANO, ORIN_NANO, PC, memory, plant
 
 from flq.errors import DataError
 from flq.training import keras_setup
+from flq.training.keras_config import DEFAULTS, compute_policy
 from flq.training.keras_memory import is_out_of_memory
-from flq.training.keras_setup import compute_policy, set_up_tensorflow
+from flq.training.keras_setup import set_up_tensorflow
 
 
 class LogicalDeviceConfiguration:
@@ -74,10 +76,24 @@ class Policies:
     """Like tf.keras.mixed_precision: records the policy."""
 
     def __init__(self):
-        self.names = []
+        self.names = ["the user's"]
+
+    def global_policy(self):
+        return self.names[-1]
 
     def set_global_policy(self, name):
         self.names.append(name)
+
+
+class Backend:
+    """As tf.keras.backend, with other settings than Keras has by default."""
+
+    def __init__(self, name="tensorflow", floatx="float32", epsilon=1e-7, image_data_format="channels_last"):
+        self.values = dict(floatx=floatx, epsilon=epsilon, image_data_format=image_data_format)
+        self.backend = lambda: name
+        for key in self.values:
+            setattr(self, key, partial(self.values.get, key))
+            setattr(self, "set_" + key, partial(self.values.__setitem__, key))
 
 
 class StandIn:
@@ -86,7 +102,7 @@ class StandIn:
     def __init__(self, *capabilities, refuses=None):
         self.config = Config(capabilities, refuses)
         self.keras = self
-        self.mixed_precision = Policies()
+        self.mixed_precision, self.backend = Policies(), Backend()
 
 
 @pytest.fixture
@@ -199,21 +215,47 @@ def test_mixed_precision_is_granted_from_compute_capability_7_on(set_up, capabil
     assert not set_up(StandIn(*capabilities)).mixed
 
 
-def test_the_policy_of_keras_is_mixed_only_while_a_model_is_built(set_up):
-    tensorflow = StandIn((8, 7))
-    with compute_policy(set_up(tensorflow, enable_mixed_precision=True)):
-        assert tensorflow.mixed_precision.names == ["mixed_float16"]
-    assert tensorflow.mixed_precision.names == ["mixed_float16", "float32"]
-    with pytest.raises(KeyError), compute_policy(set_up(tensorflow, enable_mixed_precision=True)):
+def test_the_policy_of_keras_is_mixed_only_while_a_model_is_built():
+    keras = StandIn().keras
+    with compute_policy(keras, mixed=True, is_own=True):
+        assert keras.mixed_precision.names == ["the user's", "mixed_float16"]
+    assert keras.mixed_precision.names[2:] == ["the user's"]
+    with pytest.raises(KeyError), compute_policy(keras, mixed=True):
         raise KeyError("a model that cannot be built")
-    assert tensorflow.mixed_precision.names[-1] == "float32"
+    assert keras.mixed_precision.names[-1] == "the user's"
 
 
-def test_without_mixed_precision_the_policy_stays_the_users(set_up):
-    tensorflow = StandIn((8, 7))
-    with compute_policy(set_up(tensorflow)):
+def test_without_mixed_precision_the_policy_of_the_users_own_model_stays_the_users():
+    keras = StandIn().keras
+    with compute_policy(keras, mixed=False, is_own=True):
         pass
-    assert tensorflow.mixed_precision.names == []
+    assert keras.mixed_precision.names == ["the user's"]
+
+
+def test_a_built_in_model_is_built_with_the_defaults_of_keras():
+    keras, users = StandIn().keras, dict(floatx="float16", epsilon=0.1, image_data_format="channels_first")
+    keras.backend.values.update(users)
+    with compute_policy(keras, mixed=False):
+        assert keras.backend.values == DEFAULTS
+        assert keras.mixed_precision.names[-1] == "float32"
+    assert keras.backend.values == users
+    assert keras.mixed_precision.names[-1] == "the user's"
+
+
+def test_what_the_users_settings_say_is_overridden_and_named(set_up):
+    tensorflow = StandIn()
+    tensorflow.backend.values["image_data_format"] = "channels_first"
+    note = "Keras: image_data_format channels_first of the user's settings is overridden by channels_last"
+    assert note in set_up(tensorflow).notes
+    assert tensorflow.backend.values == DEFAULTS
+    assert note not in set_up(tensorflow).notes
+
+
+def test_keras_on_another_backend_is_refused(set_up):
+    tensorflow = StandIn()
+    tensorflow.backend = Backend("torch")
+    with pytest.raises(DataError, match="Keras already runs on torch in this process.*KERAS_BACKEND=tensorflow"):
+        set_up(tensorflow)
 
 
 def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(monkeypatch):
