@@ -2,10 +2,11 @@
 
 ``function(input_shape, n_classes)`` gets (height, width, channels) and the number of classes
 and returns a tf.keras.Model, compiled or not, from float32 images (batch, height, width,
-channels), with pixels in [0, 1], to logits (batch, n_classes): without a softmax, which the loss
-includes. The run starts from the values that the function returns on the master. Workers use
-only its architecture and the variables of frozen layers, which are never sent. Random initial
-values are drawn from ``system.seed``.
+channels), with pixels in [0, 1], to logits (batch, n_classes). A softmax or sigmoid at its end is
+recognized, see :mod:`keras_outputs`: the loss takes the logits before it. The run starts from the
+values that the function returns on the master. Workers use only its architecture and the
+variables of frozen layers, which are never sent. Random initial values are drawn from
+``system.seed``.
 
 Python looks for the module in the current folder, FLQ's folder and PYTHONPATH. Importing it runs
 its code, so the owner of a worker has to allow it, see :func:`require_allowed`.
@@ -29,6 +30,7 @@ from ..core.settings import Settings
 from ..errors import DataError
 from ..reasons import reason_of
 from .datasets import Shape
+from .keras_outputs import traced_activation
 from .keras_setup import import_tensorflow
 from .keras_versions import set_seed
 from .keras_weights import layout_of
@@ -118,7 +120,8 @@ def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -
     ------
     DataError
         If the function cannot be loaded or fails, or its result is not a Keras model, takes
-        images of another shape, does not return one logit per class, or has nothing to train.
+        images of another shape, does not return one logit or probability per class (or, for two
+        classes, one probability), or has nothing to train.
     """
     tf, name = import_tensorflow(), settings.model.name
     height, width, channels = input_shape
@@ -156,16 +159,22 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
     except Exception as error:  # Keras does not specify what a model raises for input of a wrong shape
         raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
     shape = tuple(getattr(outputs, "shape", ()))
+    is_binary = n_classes == 2 and shape == (2, 1)
+    if is_binary and traced_activation(model, images) == "Sigmoid":
+        return
     if shape != (2, n_classes):
         raise DataError(
             "model %s must give one logit per class, shape (batch, %d), got %s for a batch of 2"
-            % (name, n_classes, shape or "several outputs")
+            % (name, n_classes, shape or "several outputs"),
+            hint="for two classes it may give one output behind a sigmoid" if is_binary else "",
         )
     values = np.asarray(outputs, np.float64)
-    if values.min() >= 0.0 and np.abs(values.sum(axis=1) - 1.0).max() < PROBABILITY_ERROR:
+    is_probability = values.min() >= 0.0 and np.abs(values.sum(axis=1) - 1.0).max() < PROBABILITY_ERROR
+    if is_probability and traced_activation(model, images) is None:
         raise DataError(
-            "model %s gives probabilities: they are not negative and sum to 1; expected logits" % name,
-            hint="remove the softmax at the end: the loss includes it",
+            "model %s gives probabilities without a softmax at its end: they are not negative and sum to 1; "
+            "expected logits" % name,
+            hint="return the logarithm of them, or what a softmax would make them of",
         )
 
 

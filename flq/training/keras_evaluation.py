@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .keras_models import cross_entropy, scaled
+from .keras_outputs import logits_of
 from .keras_setup import import_tensorflow
 from .task import Metrics
 
@@ -47,7 +48,7 @@ def sums_function(model: Any, x: np.ndarray, white: float, n_classes: int) -> An
 
     @tf.function(input_signature=[images_spec, tf.TensorSpec([None], tf.int64)])
     def sums(images: Any, labels: Any) -> Any:
-        logits = tf.cast(model(scaled(images, white), training=False), tf.float32)
+        logits = logits_of(model(scaled(images, white), training=False), n_classes)
         losses = tf.cast(cross_entropy(logits, labels, n_classes), tf.float64)
         correct = tf.equal(tf.argmax(logits, axis=1), labels)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.int32))

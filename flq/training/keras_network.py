@@ -76,6 +76,11 @@ class Network:
         """Return the names of the trained tensors on which the loss does not depend; none before the first training."""
         return [self.layout.tensors[i].name for i in self._gradient.unused]
 
+    @property
+    def activation(self) -> Optional[str]:
+        """The softmax or sigmoid at the end of the model; None before the first training."""
+        return self._gradient.activation
+
     def metrics(self, x: np.ndarray, y: np.ndarray, white: float) -> Metrics:
         """Return the metrics of the model with its present values."""
         if self._sums is None:

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.settings import Settings
 from .keras_batches import Samples
 from .keras_models import cross_entropy
+from .keras_outputs import activation_of, logits_of
 from .keras_setup import import_tensorflow
 from .local_optimizers import local_optimizer
 
@@ -46,6 +47,8 @@ class Gradient:
     ----------
     unused : list of int
         Positions of the variables on which the loss does not depend, once the gradient has been traced.
+    activation : str or None
+        The softmax or sigmoid at the end of the model, once the gradient has been traced.
     """
 
     def __init__(self, model: Any, variables: Any, n_classes: int, settings: Settings, mixed: bool) -> None:
@@ -53,12 +56,14 @@ class Gradient:
         self._model, self._l2 = model, settings.model.l2
         self._scale = LOSS_SCALE if mixed else 1.0
         self.unused: List[int] = []
+        self.activation: Optional[str] = None
 
     def of(self, images: Any, labels: Any, prior: Optional[np.ndarray]) -> Any:
         """Return (loss, gradients in the variables' order) as tensors; ``prior`` as of :func:`log_prior`."""
         tf = import_tensorflow()
         with tf.GradientTape() as tape:
-            logits = tf.cast(self._model(images, training=True), tf.float32)
+            outputs = self._model(images, training=True)
+            logits = logits_of(outputs, self._n_classes)
             if prior is not None:
                 logits += prior
             loss = tf.reduce_mean(cross_entropy(logits, labels, self._n_classes))
@@ -66,6 +71,7 @@ class Gradient:
                 loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
             scaled = loss * self._scale if self._scale != 1.0 else loss
         # Not with unconnected_gradients: TensorFlow cannot make zeros like a variable of Keras 3.
+        self.activation = activation_of(outputs)
         gradients = tape.gradient(scaled, self.variables)
         self.unused = [i for i, gradient in enumerate(gradients) if gradient is None]
         gradients = [

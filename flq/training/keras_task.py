@@ -78,7 +78,7 @@ class KerasTask(Task):
         self._networks: Dict[bool, Network] = {}
         self._dealt: Optional[Tuple[Dataset, List[np.ndarray]]] = None
         self._master: Optional[KerasShare] = None
-        self._told: Set[str] = set()  # unused tensors that are in the notes
+        self._told: Set[str] = set()  # activations and unused tensors that are in the notes
 
     @property
     def layout(self) -> Layout:  # type: ignore[override]
@@ -210,11 +210,20 @@ class KerasTask(Task):
             for part, gradient in zip(network.layout.slices(), gradients):
                 update[part] = gradient.numpy().ravel()
         share.counters = network.counters()
-        self._note_unused(network)
+        self._note_traced(network)
         return LocalUpdate(update, float(loss), len(batches), held_back, batches.size)
 
-    def _note_unused(self, network: Network) -> None:
-        """Note once which tensors get no gradient: often those of a layer that the user forgot to connect."""
+    def _note_traced(self, network: Network) -> None:
+        """Note once what tracing has shown about the model.
+
+        A tensor without a gradient often belongs to a layer that the user forgot to connect.
+        """
+        if network.activation is not None and network.activation not in self._told:
+            self._told.add(network.activation)
+            self.notes.append(
+                "the model ends in a %s: the loss is the cross-entropy of the logits before it"
+                % network.activation.lower()
+            )
         names = [name for name in network.unused() if name not in self._told]
         if not names:
             return
