@@ -26,6 +26,7 @@ Vector = np.ndarray  # (n_params,) float32
 
 BLOCK = 65536  # elements: a block stays in the cache while a pass works on it
 ROW = 512  # 64-bit words in a row of a fingerprint's block
+KINDS: List[List[str]] = [[], ["constant"], ["statistic"]]  # what a row has behind its shape, in the order of tensors
 
 
 class Tensor(NamedTuple):
@@ -46,6 +47,7 @@ class Tensor(NamedTuple):
 class _Fields(NamedTuple):
     tensors: Tuple[Tensor, ...]
     n_statistics: int = 0
+    n_constants: int = 0
 
 
 class Layout(_Fields):
@@ -57,19 +59,26 @@ class Layout(_Fields):
     n_statistics : int
         The last ``n_statistics`` tensors are moving statistics, of batch normalisation for example: they have no
         gradient. They are sent exactly and averaged, with any number of bits and any optimizer.
+    n_constants : int
+        The tensors before the statistics that nothing changes, such as the frozen kernels of LoRA: they are in the
+        start values and in keyframes, and in no update.
     n_params : int
         Length of the vector.
     n_trained : int
         Length of the trained part, with which the vector begins.
+    n_exact : int
+        Length of the statistics, with which it ends.
     crc : int
-        CRC32 of names, shapes and statistics: equal at two ends that have the same layout.
+        CRC32 of names, shapes and kinds: equal at two ends that have the same layout.
     """
 
-    def __init__(self, tensors: Tuple[Tensor, ...], n_statistics: int = 0) -> None:
+    def __init__(self, tensors: Tuple[Tensor, ...], n_statistics: int = 0, n_constants: int = 0) -> None:
         self._ends = [0] + list(accumulate(tensor.size for tensor in tensors))
+        n_updated = len(tensors) - n_statistics - n_constants
         self.n_params = self._ends[-1]
-        self.n_trained = self._ends[len(tensors) - n_statistics]
-        self._trained = Layout(tensors[: len(tensors) - n_statistics]) if n_statistics else None
+        self.n_trained = self._ends[n_updated]
+        self.n_exact = self.n_params - self._ends[len(tensors) - n_statistics]
+        self._trained = Layout(tensors[:n_updated]) if n_updated < len(tensors) else None
         self.crc = zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
 
     @classmethod
@@ -81,16 +90,26 @@ class Layout(_Fields):
         """The layout of the trained part."""
         return self._trained or self
 
+    @property
+    def constants(self) -> slice:
+        """The part of the vector that holds the constants."""
+        return slice(self.n_trained, self.n_params - self.n_exact)
+
+    @property
+    def statistics(self) -> slice:
+        """The part of the vector that holds the moving statistics."""
+        return slice(self.n_params - self.n_exact, self.n_params)
+
     def slices(self) -> Iterator[slice]:
         """Yield the slice of the vector that belongs to each tensor."""
         return map(slice, self._ends, self._ends[1:])
 
     def to_json(self) -> List[List[Any]]:
-        """Return ``[[name, [extent, ...]], ...]``; statistics have "statistic" as a third element."""
-        rows: List[List[Any]] = [[tensor.name, list(tensor.shape)] for tensor in self.tensors]
-        for row in rows[len(rows) - self.n_statistics :]:
-            row.append("statistic")
-        return rows
+        """Return ``[[name, [extent, ...]], ...]``; constants and statistics have their kind as a third element."""
+        n_updated = len(self.tensors) - self.n_constants - self.n_statistics
+        numbers = (n_updated, self.n_constants, self.n_statistics)
+        kinds = [kind for kind, number in zip(KINDS, numbers) for _ in range(number)]
+        return [[tensor.name, list(tensor.shape)] + kind for tensor, kind in zip(self.tensors, kinds)]
 
 
 def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
@@ -99,22 +118,24 @@ def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
     Raises
     ------
     DataError
-        If a row is malformed, an extent is not positive, or the statistics are not last.
+        If a row is malformed, an extent is not positive, or the kinds are not in their order.
     """
-    tensors, n_statistics = [], 0
+    tensors: List[Tensor] = []
+    kinds: List[int] = []
     for row in rows:
         try:
-            name, shape = str(row[0]), tuple(int(extent) for extent in row[1])
-            is_statistic = list(row[2:]) == ["statistic"]
+            name, shape, kind = str(row[0]), tuple(int(extent) for extent in row[1]), KINDS.index(list(row[2:]))
         except (TypeError, ValueError, IndexError):
             raise DataError("a row of a parameter layout must be [name, [extent, ...]], got %.80r" % (row,)) from None
-        if n_statistics and not is_statistic:
-            raise DataError("statistics must be the last tensors of a layout, got %.80r after one" % (row,))
-        n_statistics += is_statistic
+        if kinds and kind < kinds[-1]:
+            raise DataError(
+                "constants and then statistics must be the last tensors of a layout, got %.80r after one" % (row,)
+            )
+        kinds.append(kind)
         if any(extent < 1 for extent in shape):
             raise DataError("extents of tensor %r must be positive, got %r" % (name, shape))
         tensors.append(Tensor(name, shape))
-    return Layout(tuple(tensors), n_statistics)
+    return Layout(tuple(tensors), kinds.count(2), kinds.count(1))
 
 
 def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:

@@ -48,7 +48,7 @@ def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Ru
     if rules.mode != "lowrank":
         return NO_LIMITS
     growth = min(math.sqrt(max(lag / (FREE_LAG * movement), 1.0)), MOST) if movement else 1.0
-    exact, longest = 4 * (layout.n_params - layout.n_trained), QUANTIZERS[LOWRANK].payload_size(layout)
+    exact, longest = 4 * layout.n_exact, QUANTIZERS[LOWRANK].payload_size(layout)
     size = growth * _first_size(layout)
     up, down = [
         given or min(exact + int(times * size), longest)
@@ -69,7 +69,7 @@ def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
     """
     if rules.mode != "lowrank":
         return
-    exact = 4 * (layout.n_params - layout.n_trained)
+    exact = 4 * layout.n_exact
     n_others = sum(tensor.size for tensor in layout.trained.tensors if matrix_shape(tensor) is None)
     zeros = 16 + 2 * len(layout.tensors) + n_others // 1000  # size of an all-zero payload
     least, most = max(int(LEAST * _first_size(layout)), zeros) + exact, QUANTIZERS[LOWRANK].payload_size(layout)

@@ -125,7 +125,7 @@ def aggregate(
     n_heard = sum(n_samples[worker_id] for worker_id in uploaded)
     for worker_id in sorted(uploaded):
         measured = statistics_of(sent[worker_id], layout)
-        total[layout.n_trained :] += np.float32(n_samples[worker_id] / n_heard) * measured
+        total[layout.statistics] += np.float32(n_samples[worker_id] / n_heard) * measured
     scale(total[: layout.n_trained], len(uploaded), rules)
     return state._replace(aggregator=after), total
 
@@ -166,7 +166,7 @@ def close_round(
         if not (np.isfinite(vector.max()) and np.isfinite(vector.min())):
             raise CodecError("%s of server_optimizer %s is no longer finite" % (name, rules.step.optimizer))
     model = trained
-    if layout.n_statistics:
+    if layout.n_params > n_trained:
         model = np.concatenate([trained, state.model[n_trained:] - total[n_trained:]])
     difference = np.subtract(model, state.shared, out=total)
     if delta is None:

@@ -161,8 +161,8 @@ def _difference(minuend: Vector, subtrahend: Vector) -> Vector:
 
 
 def _without_statistics(vector: Vector, layout: Layout) -> Vector:
-    """Return the vector with the statistics set to zero; the same array if there are none."""
-    if layout.n_statistics:
+    """Return the vector with all that is not trained set to zero; the same array if everything is trained."""
+    if layout.n_params > layout.n_trained:
         vector = vector.copy()
         vector[layout.n_trained :] = 0.0
     return vector

@@ -5,8 +5,9 @@ and returns a tf.keras.Model, compiled or not, from float32 images (batch, heigh
 channels), with pixels in [0, 1], to logits (batch, n_classes). A softmax or sigmoid at its end is
 recognized, see :mod:`keras_outputs`: the loss takes the logits before it. The run starts from the
 values that the function returns on the master. Workers use only its architecture and the
-variables of frozen layers, which are never sent. Random initial values are drawn from
-``system.seed``.
+variables of frozen layers, which are never sent. Variables of other layers that training does not
+assign, such as the frozen kernels of LoRA, are sent once, in the first keyframe. Random initial
+values are drawn from ``system.seed``.
 
 Python looks for the module in the current folder, FLQ's folder and PYTHONPATH. Importing it runs
 its code, so the owner of a worker has to allow it, see :func:`require_allowed`.

@@ -18,7 +18,7 @@ from .keras_memory import is_out_of_memory
 from .keras_network import Network
 from .keras_setup import Device, import_tensorflow, set_up_tensorflow
 from .keras_steps import log_prior
-from .keras_weights import seed_random_layers, set_vector, vector_of
+from .keras_weights import seed_random_layers
 from .models import is_custom, model_layout
 from .partition import LOCAL, WorkerSamples, no_samples, partition, worker_share
 from .task import LocalUpdate, Metrics, Task
@@ -146,13 +146,13 @@ class KerasTask(Task):
         share = share or self.open(None)
         if not len(share.held_y):
             return {}
-        set_vector(share.network.model, vector, share.network.layout)
+        share.network.set(vector)
         return share.network.metrics(share.held_x, share.held_y, share.white)
 
     def export(self, vector: Vector, path: str) -> None:
         """Write a Keras file, as :func:`keras_export.save_model`."""
         network = self._network(False)
-        set_vector(network.model, vector, network.layout)
+        network.set(vector)
         save_model(network.model, path)
 
     def _device(self) -> Device:
@@ -270,5 +270,5 @@ class KerasTask(Task):
 
 def _moved(network: Network, shared: Vector) -> Vector:
     """Return shared minus local, as a new vector."""
-    local = vector_of(network.model, network.layout)
+    local = network.vector()
     return np.subtract(shared, local, out=local)

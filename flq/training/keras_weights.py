@@ -1,17 +1,18 @@
 """Converts a Keras model's variables to and from a parameter vector, for all versions of Keras.
 
-A vector has the trained variables, in Keras' order, and then the moving statistics:
+A vector has the trained variables, in Keras' order, then the constants, then the moving statistics:
 
 - Trained variables are those that Keras' optimizer would train.
-- A statistic is a float variable that is not trained, in a layer that is trained (``trainable``
-  is true for it and for all layers that contain it), such as the moving mean of a batch
-  normalization.
-- All other variables are constants of the model, in no vector: those of frozen layers, counters,
-  states of random generators.
+- Float variables that are not trained, in a layer that is trained (``trainable`` is true for it and
+  for all layers that contain it), are statistics if a forward pass in training assigns them, such
+  as the moving mean of a batch normalization; otherwise constants, such as the frozen kernel of
+  LoRA or a table.
+- All other variables are in no vector: those of frozen layers, counters, states of random
+  generators.
 """
 
 import re
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import AbstractSet, Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -19,16 +20,22 @@ from ..core.layout import Layout, Tensor, Vector, flatten, unflatten
 from ..errors import DataError
 from .keras_versions import dtype_name, generator_states, own_name, sublayers
 
+Assigned = Optional[AbstractSet[int]]
 
-def weights_of(model: Any) -> List[Any]:
+
+def weights_of(model: Any, assigned: Assigned = None) -> List[Any]:
     """Return the variables that make up the vector, in its order.
 
     Parameters
     ----------
     model : tf.keras.Model
         Built, so that the shapes of its variables are known.
+    assigned : set of int, optional
+        The ids of variables that training may assign, as of :func:`keras_constants.assigned_in_training`; None = all.
     """
-    return trained_of(model) + statistics_of(model)
+    others = untrained_of(model)
+    constants = [variable for variable in others if assigned is not None and id(variable) not in assigned]
+    return trained_of(model) + constants + statistics_of(model, assigned)
 
 
 def trained_of(model: Any) -> List[Any]:
@@ -36,8 +43,13 @@ def trained_of(model: Any) -> List[Any]:
     return list(model.trainable_weights)
 
 
-def statistics_of(model: Any) -> List[Any]:
+def statistics_of(model: Any, assigned: Assigned = None) -> List[Any]:
     """Return the variables of the moving statistics, in Keras' order."""
+    return [variable for variable in untrained_of(model) if assigned is None or id(variable) in assigned]
+
+
+def untrained_of(model: Any) -> List[Any]:
+    """Return the float variables of trained layers that are not trained, in Keras' order."""
     in_trained_layers = {id(variable) for _, variable in _named_variables(model, only_trained=True)}
     return [
         variable
@@ -56,8 +68,8 @@ def counters_of(model: Any) -> List[Any]:
     ]
 
 
-def layout_of(model: Any) -> Layout:
-    """Return the layout of a model's vector.
+def layout_of(model: Any, assigned: Assigned = None) -> Layout:
+    """Return the layout of a model's vector; ``assigned`` as for :func:`weights_of`.
 
     A tensor's name is made of the names of its layers and its own, joined by slashes:
     "block/dense_1/kernel". Names that Keras makes, such as "dense_7", count the layers of the
@@ -69,32 +81,31 @@ def layout_of(model: Any) -> Layout:
     DataError
         If nothing can be trained, or a variable is not float32.
     """
-    trained, statistics = trained_of(model), statistics_of(model)
-    if not trained:
+    n_trained, variables = len(trained_of(model)), weights_of(model, assigned)
+    if not n_trained:
         raise DataError("the Keras model has nothing to train, expected at least one trainable variable")
     names = {id(variable): name for name, variable in _named_variables(model)}
-    for variable in trained + statistics:
+    for variable in variables:
         if dtype_name(variable) != "float32":
             raise DataError(
                 "the variables of a model must be float32, got %s for %s" % (dtype_name(variable), names[id(variable)])
             )
+    n_statistics = len(statistics_of(model, assigned))
     return Layout(
-        tuple(
-            Tensor(names[id(variable)], tuple(int(extent) for extent in variable.shape))
-            for variable in trained + statistics
-        ),
-        len(statistics),
+        tuple(Tensor(names[id(variable)], tuple(int(extent) for extent in variable.shape)) for variable in variables),
+        n_statistics,
+        len(variables) - n_trained - n_statistics,
     )
 
 
-def vector_of(model: Any, layout: Layout) -> Vector:
+def vector_of(model: Any, layout: Layout, assigned: Assigned = None) -> Vector:
     """Copy a model's variables into a new vector (n_params,), float32."""
-    return flatten([np.asarray(variable.numpy()) for variable in weights_of(model)], layout)
+    return flatten([np.asarray(variable.numpy()) for variable in weights_of(model, assigned)], layout)
 
 
-def set_vector(model: Any, vector: Vector, layout: Layout) -> None:
+def set_vector(model: Any, vector: Vector, layout: Layout, assigned: Assigned = None) -> None:
     """Set a model's variables to the values of a vector (n_params,), float32."""
-    for variable, array in zip(weights_of(model), unflatten(vector, layout)):
+    for variable, array in zip(weights_of(model, assigned), unflatten(vector, layout)):
         variable.assign(array)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core.codecs import LOWRANK, MODES, QUANTIZERS, decode, plus
+from flq.core.codecs import FLOAT32, LOWRANK, MODES, QUANTIZERS, decode, plus
 from flq.core.layout import BLOCK, Layout, Tensor
 from flq.core.rng import ROUNDING, stream
 from flq.core.settings import MEMORIES
@@ -14,6 +14,7 @@ from flq.errors import CodecError
 
 LAYOUT = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
 STATISTICS = Layout((Tensor("w", (5,)), Tensor("bn/moving_mean", (3,)), Tensor("bn/moving_variance", (3,))), 2)
+CONSTANTS = Layout(STATISTICS.tensors[:1] + (Tensor("table", (7, 9)),) + STATISTICS.tensors[1:], 2, 1)
 VECTOR = np.array([1, -2, 0.5, 0, -0.25, 2, 0, -4, 4], np.float32)
 
 any_codec = pytest.mark.parametrize("codec_id", sorted(QUANTIZERS))
@@ -45,7 +46,7 @@ def test_a_codecs_number_on_the_wire_is_its_own():
 
 
 @any_codec
-@pytest.mark.parametrize("layout", [LAYOUT, STATISTICS], ids=["weights", "statistics"])
+@pytest.mark.parametrize("layout", [LAYOUT, STATISTICS, CONSTANTS], ids=["weights", "statistics", "constants"])
 def test_an_encoded_payload_passes_the_check_and_a_longer_one_does_not(codec_id, layout):
     vector = np.random.RandomState(codec_id).standard_t(2, layout.n_params).astype(np.float32)
     payload = encode(codec_id, vector, layout)
@@ -175,3 +176,31 @@ def test_statistics_that_are_not_finite_are_refused(codec_id):
     vector[-1] = np.inf
     with pytest.raises(CodecError, match="NaN or infinite"):
         QUANTIZERS[codec_id].encode(vector, STATISTICS, noise(), limit=99)
+
+
+@any_codec
+def test_constants_are_in_no_update_but_in_every_keyframe(codec_id):
+    part = CONSTANTS.constants
+    assert (part.start, part.stop) == (5, 68)
+    vector = np.random.RandomState(codec_id).standard_normal(CONSTANTS.n_params).astype(np.float32)
+    update = vector.copy()
+    update[part] = 0.0
+    without = np.delete(update, np.r_[part])
+    payload, short = encode(codec_id, update, CONSTANTS), encode(codec_id, without, STATISTICS)
+    if codec_id != FLOAT32:
+        assert payload.tobytes() == short.tobytes()
+    residual = np.full_like(vector, np.nan)
+    encode(codec_id, update, CONSTANTS, residual)
+    assert not residual[CONSTANTS.n_trained :].any()
+    assert not decode(QUANTIZERS[codec_id], payload, CONSTANTS)[part].any()
+    moved = plus(vector, codec_id, payload, CONSTANTS)
+    assert moved[part].tobytes() == vector[part].tobytes()
+    assert (
+        np.delete(moved, np.r_[part]).tobytes()
+        == plus(np.delete(vector, np.r_[part]), codec_id, short, STATISTICS).tobytes()
+    )
+    in_place = vector.copy()
+    QUANTIZERS[codec_id].add_all(in_place, [(payload, 0.5), (payload, 0.5)], CONSTANTS)
+    assert in_place[part].tobytes() == vector[part].tobytes()
+    keyframe = encode(FLOAT32, vector, CONSTANTS)
+    assert decode(QUANTIZERS[FLOAT32], keyframe, CONSTANTS).tobytes() == vector.tobytes()

@@ -155,3 +155,29 @@ def test_a_changed_layout_recomputes_derived_values():
     assert (layout.n_params, layout.n_trained, layout.trained) == (10, 6, Layout((Tensor("w", (2, 3)),)))
     changed = layout._replace(n_statistics=0)
     assert (changed.n_trained, changed.trained) == (10, changed) and changed.crc != layout.crc
+
+
+def test_constants_come_before_the_statistics_and_have_their_kind_in_json():
+    layout = Layout((Tensor("w", (2, 3)), Tensor("table", (4,)), Tensor("mean", (5,))), 1, 1)
+    assert (layout.n_params, layout.n_trained, layout.n_exact) == (15, 6, 5)
+    assert (layout.constants, layout.statistics) == (slice(6, 10), slice(10, 15))
+    assert layout.trained == Layout((Tensor("w", (2, 3)),))
+    assert layout.to_json() == [["w", [2, 3]], ["table", [4], "constant"], ["mean", [5], "statistic"]]
+    assert layout_from_json(layout.to_json()) == layout
+    assert (
+        len({layout.crc, layout._replace(n_constants=0).crc, layout._replace(n_constants=0, n_statistics=2).crc}) == 3
+    )
+
+
+@pytest.mark.parametrize(
+    "kinds, text",
+    [
+        (["statistic", "constant"], "must be the last tensors of a layout, got .*'constant'"),
+        (["constant", None], "must be the last tensors"),
+        (["frozen"], "must be .name, .extent"),
+    ],
+)
+def test_kinds_in_another_order_or_unknown_are_refused(kinds, text):
+    rows = [["t%d" % i, [2]] + ([kind] if kind else []) for i, kind in enumerate(kinds)]
+    with pytest.raises(DataError, match=text):
+        layout_from_json(rows)

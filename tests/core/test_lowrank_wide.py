@@ -68,9 +68,9 @@ def some_rows(random, rows, columns):
 PATTERNS = [dead_corner, one_row, one_column, single_entry, block_diagonal, equal_columns, some_rows]
 
 
-def encoded(matrix, limit, rest=None):
+def encoded(matrix, limit, residual=None):
     layout = Layout((Tensor("k", matrix.shape),))
-    payload = CODEC.encode(matrix.astype(np.float32).ravel(), layout, rest=rest, limit=limit)
+    payload = CODEC.encode(matrix.astype(np.float32).ravel(), layout, residual=residual, limit=limit)
     CODEC.check(payload, layout)
     assert payload.size <= limit
     return payload, decode(CODEC, payload, layout).reshape(matrix.shape)
@@ -112,7 +112,7 @@ def test_error_feedback_sends_all_of_it(monkeypatch, pattern):
     layout, rest = Layout((Tensor("k", matrix.shape),)), matrix.ravel().copy()
     left = [np.linalg.norm(rest)]
     for _ in range(40):
-        CODEC.encode(rest, layout, rest=rest, limit=700)
+        CODEC.encode(rest, layout, residual=rest, limit=700)
         left.append(np.linalg.norm(rest))
     assert all(after <= before for before, after in zip(left, left[1:]))
     assert left[-1] < 0.02 * left[0]

@@ -218,3 +218,18 @@ def test_the_first_state_shares_the_start():
     state = server_step.first_server_state(start)
     assert state.model is start and state.shared is start
     assert (state.version, state.energies) == (0, ())
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("optimizer", sorted(SERVER_OPTIMIZERS))
+def test_constants_stay_as_they_are(optimizer, memory):
+    layout = Layout((Tensor("w", (2,)), Tensor("table", (2,)), Tensor("bn/moving_mean", (2,))), 1, 1)
+    rules = EXACT._replace(memory=memory, step=ServerStep(optimizer, 0.125, SERVER_OPTIMIZERS[optimizer].options))
+    update = vector(3, 4, 0, 0, 6, 8)
+    payload = QUANTIZERS[rules.codec_up].encode(update, layout)
+    before = state_of(vector(1, 1, 0.1, -0.7, 10, 10))
+    _, total = server_step.aggregate(before, {0: 1}, [0], {0: payload}, {0: update}, layout, rules)
+    closed = server_step.close_round(before, total, 1, layout, rules)
+    for moved in (closed.state.model, closed.state.shared):
+        assert moved[2:4].tobytes() == vector(0.1, -0.7).tobytes()
+        assert moved[4:].tolist() == [4, 2] and (moved[:2] < 1).all()

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 from factory import quadratic_with
 
+from flq.core import rng
 from flq.core.codecs import MODES
-from flq.core.layout import BLOCK
+from flq.core.layout import BLOCK, Layout, Tensor
 from flq.core.settings import MEMORIES, UPDATES
 from flq.core.strategies import SERVER_OPTIMIZERS, split_state
+from flq.engines import engine
 from flq.engines.simulation import simulate
 from flq.errors import ConfigError
 from flq.training.frameworks import make_task
+from flq.training.quadratic import QuadraticTask
+from flq.training.task import Task
 from flq_fed_v3 import federate
 
 LAQ = dict(mode="laq", update="gradient", lr=0.02)
@@ -212,3 +216,45 @@ def test_a_silent_worker_speaks_again_after_c_rounds():
         "uuuu",
     ]
     assert np.isfinite(run.model).all()
+
+
+class WithATable(Task):
+    """A quadratic problem beside numbers that nothing changes; a worker draws its own and gets the master's."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self._problem = QuadraticTask(settings)
+        self.layout = Layout(self._problem.layout.tensors + (Tensor("table", (50, 60)),), 0, 1)
+
+    def start(self):
+        table = rng.uniform(3000, rng.stream(self.settings.system.seed, 99))
+        return np.concatenate([self._problem.start(), table])
+
+    def open(self, worker_id):
+        return self._problem.open(worker_id)
+
+    def train(self, share, shared, round_index):
+        assert shared[self.layout.constants].tobytes() == self.start()[self.layout.constants].tobytes()
+        local = self._problem.train(share, shared[: self.layout.n_trained], round_index)
+        return local._replace(update=np.concatenate([local.update, np.zeros(3000, np.float32)]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(mode=mode, memory=memory) for mode in MODES if mode != "laq" for memory in MODES[mode].memories] + [LAQ],
+    ids=words,
+)
+def test_constants_travel_once(monkeypatch, changes):
+    settings = quadratic_with(b_down=None, coding="none", **changes)
+    alone = simulate(settings)
+    monkeypatch.setattr(engine, "make_task", WithATable)
+    run = simulate(settings)
+    start = WithATable(settings).start()
+    assert run.model[-3000:].tobytes() == start[-3000:].tobytes() == run.shared[-3000:].tobytes()
+    assert run.model[:-3000].tobytes() == alone.model.tobytes()
+    if settings.flq_algorithm.mode != "fedavg":  # a float32 upload is the whole vector, with zeros
+        assert [report.payload_bits_up for report in run.reports] == [
+            report.payload_bits_up for report in alone.reports
+        ]
+    rounds, theirs = list(federate(settings, WithATable(settings))), run.master.model.state
+    assert rounds[-1].server.model.tobytes() == theirs.model.tobytes()

@@ -84,10 +84,18 @@ class Codec:
             total = np.add(source[part], values, out=out[part])
             for reader in readers[1:]:
                 np.add(total, next(reader)[1], out=total)
+        if layout.n_constants:
+            self._add_constants(
+                out[layout.constants], weighted, layout, None if base is None else base[layout.constants]
+            )
         if layout.n_statistics:
-            statistics = slice(layout.n_trained, None)
             exact = [(statistics_of(payload, layout), weight) for payload, weight in weighted]
-            add_exact(out[statistics], exact, None if base is None else base[statistics])
+            add_exact(out[layout.statistics], exact, None if base is None else base[layout.statistics])
+
+    def _add_constants(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector]) -> None:
+        """Add the constants of several payloads; only those of Float32 have any."""
+        if base is not None:
+            out[:] = base
 
 
 class Mode(NamedTuple):
@@ -122,7 +130,7 @@ class Mode(NamedTuple):
 
 def statistics_of(payload: Payload, layout: Layout) -> Vector:
     """Return the moving statistics of a payload, float32; every codec puts them last."""
-    return payload[payload.size - 4 * (layout.n_params - layout.n_trained) :].view("<f4")
+    return payload[payload.size - 4 * layout.n_exact :].view("<f4")
 
 
 def check_length(payload: Payload, expected: int) -> None:

@@ -8,7 +8,7 @@ from typing import Iterator, Optional, Tuple
 import numpy as np
 
 from ..layout import Layout, Vector, blocks
-from .codec import Codec, Noise, Payload, check_exact, check_length
+from .codec import Codec, Noise, Payload, Weighted, add_exact, check_exact, check_length
 
 FLOAT32 = 32  # its number on the wire
 
@@ -43,6 +43,9 @@ class Float32(Codec):
         for part in blocks(layout.n_trained, scratch.size):
             values = vector[part]
             yield part, values if weight == 1.0 else np.multiply(values, np.float32(weight), out=scratch[: values.size])
+
+    def _add_constants(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector]) -> None:
+        add_exact(out, [(payload.view("<f4")[layout.constants], weight) for payload, weight in weighted], base)
 
 
 def exact_payload(vector: Vector) -> Payload:

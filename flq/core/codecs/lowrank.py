@@ -24,7 +24,7 @@ class LowRank(Codec):
 
     def payload_size(self, layout: Layout) -> int:
         """Return the size in bytes of the largest payload, about 8 bits per parameter."""
-        return 1024 + layout.n_trained + 4 * (layout.n_params - layout.n_trained)
+        return 1024 + layout.n_trained + 4 * layout.n_exact
 
     def encode(
         self, vector: Vector, layout: Layout, noise: Noise = None, residual: Optional[Vector] = None, limit: int = 0

@@ -86,7 +86,7 @@ def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
             "the vector holds values up to %.3g, whose factors may overflow, expected at most %g"
             % (peak, LARGEST_VALUE)
         )
-    statistics = vector[layout.n_trained :].astype("<f4").view(np.uint8)
+    statistics = vector[layout.statistics].astype("<f4").view(np.uint8)
     trained, room = layout.trained, limit - statistics.size
     with one_thread():
         pieces = [

@@ -116,7 +116,7 @@ def _parse(data: bytes, layout: Layout) -> List[Part]:
 
 
 def _read(payload: Payload, layout: Layout) -> List[Part]:
-    payload = payload[: max(payload.size - 4 * (layout.n_params - layout.n_trained), 0)]
+    payload = payload[: max(payload.size - 4 * layout.n_exact, 0)]
     tensors = layout.trained.tensors
     shapes = [matrix_shape(tensor) for tensor in tensors]
     if payload.size < 4 + sum(2 if shape is None else 1 for shape in shapes):

@@ -25,9 +25,8 @@ class Scaled(Codec):
 
     def payload_size(self, layout: Layout) -> int:
         """Return the payload's length in bytes."""
-        return sum(4 + packed_size(tensor.size, self.bits) for tensor in self._scaled(layout).tensors) + 4 * (
-            layout.n_params - layout.n_trained
-        )
+        coded = sum(4 + packed_size(tensor.size, self.bits) for tensor in self._scaled(layout).tensors)
+        return coded + 4 * layout.n_exact
 
     def encode(
         self, vector: Vector, layout: Layout, noise: Noise = None, residual: Optional[Vector] = None, limit: int = 0
@@ -37,7 +36,7 @@ class Scaled(Codec):
         scaled = self._scaled(layout)
         scales, scratch = self._scales(payload, scaled), _scratch(scaled)
         exact = statistics_of(payload, layout)
-        exact[:] = vector[layout.n_trained :]
+        exact[:] = vector[layout.statistics]
         check_exact(exact)
         for index, (part, codes) in enumerate(self._parts(payload, scaled)):
             values = vector[part]
