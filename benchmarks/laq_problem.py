@@ -21,9 +21,9 @@ class Problem:
 
     def __init__(self, settings: Settings) -> None:
         data = load_dataset(settings)
-        images = _with_ones(data.x_train, data.white)
+        images = _with_ones(data.x_train, data.scale)
         self.parts = list(zip(np.split(images, N_WORKERS), np.split(data.y_train, N_WORKERS)))
-        self.tests = _with_ones(data.x_test, data.white), data.y_test
+        self.tests = _with_ones(data.x_test, data.scale), data.y_test
 
     def gradients(self, models: List[Vector]) -> Tuple[np.ndarray, np.ndarray]:
         """Return the gradients, float32 (n_models, n_workers, n_params), and losses, float64 (n_models, n_workers)."""
@@ -53,10 +53,10 @@ class Problem:
         return float(((images @ model.reshape(-1, N_CLASSES)).argmax(axis=1) == labels).mean())
 
 
-def _with_ones(images: np.ndarray, white: float) -> np.ndarray:
+def _with_ones(images: np.ndarray, scale: float) -> np.ndarray:
     """Return the images as rows, float32 in 0..1, with an additional pixel that is 1."""
     rows = np.ones((len(images), images[0].size + 1), np.float32)
-    np.divide(images.reshape(len(images), -1), np.float32(white), out=rows[:, :-1])
+    np.divide(images.reshape(len(images), -1), np.float32(scale), out=rows[:, :-1])
     return rows
 
 

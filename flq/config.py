@@ -200,6 +200,34 @@ class Dataset(Section):
         "null for your own files = the current folder. Not needed for digits, which come with "
         "FLQ.",
     )
+    scale: Optional[float] = Field(
+        gt=0,
+        le=1e9,
+        description="Value that means 1.0: samples are divided by it; null or auto = from the range of the data set.",
+    )
+    channels: Optional[Literal[1, 3]] = Field(
+        description="Channels to which pictures are converted, 1 = gray, 3 = color; null = 3 in folders of images, as "
+        "stored in arrays."
+    )
+    channels_first: bool = Field(
+        description="Whether pictures in arrays have shape (n, channels, height, width) instead of (n, height, width, "
+        "channels)."
+    )
+    label_column: Optional[str] = Field(
+        min_length=1,
+        description="Column of the class in a csv file: its heading, or its number from 0, negative from the end; "
+        "null = the last.",
+    )
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _auto_is_null(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    @field_validator("label_column", mode="before")
+    @classmethod
+    def _a_number_may_be_given(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Model(Section):

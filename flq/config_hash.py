@@ -35,6 +35,10 @@ NOT_HASHED: Dict[Tuple[str, str], str] = {
 
 # Keys that older journals lack: left out if they have these values, so that such runs can still be resumed.
 ADDED: Dict[Tuple[str, str], Any] = {
+    ("dataset", "scale"): None,
+    ("dataset", "channels"): None,
+    ("dataset", "channels_first"): False,
+    ("dataset", "label_column"): None,
     ("flq_algorithm", "aggregator"): "auto",
     ("flq_algorithm", "aggregator_options"): {},
     ("model", "server_options"): {},

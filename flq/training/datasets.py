@@ -26,7 +26,7 @@ import numpy as np
 from ..core.settings import DatasetSettings, Settings
 from ..errors import DataError
 from .sources import csv_file, image_folder, npz_file, own_data
-from .sources.dataset import Dataset, Shape
+from .sources.dataset import Dataset, Seen, Shape, Source
 from .sources.own_data import OWN
 from .sources.published import PUBLISHED, load_published
 
@@ -46,29 +46,23 @@ __all__ = [
 DIGITS_WHITE = 16.0
 
 
-class Source(NamedTuple):
-    """What a model needs to know of a data set."""
-
-    input_shape: Shape
-    n_classes: int
-
-
 class Named(NamedTuple):
-    """A row of DATASETS: shape and number of classes, and the loader."""
+    """A row of DATASETS: shape and number of classes, the loader, and the classes' names, if they have any."""
 
     input_shape: Shape
     n_classes: int
     load: Callable[[Settings], Dataset]
+    class_names: Optional[Tuple[str, ...]] = None
 
 
 class FileKind(NamedTuple):
-    """A row of FILES: what a path names, and functions that find shape and classes, load, and read labels.
+    """A row of FILES: what a path names, and functions that find shape, classes and scale, load, and read labels.
 
     The first parameter of each function is the path.
     """
 
     what: str  # FILE or FOLDER
-    look: Callable[[str, DatasetSettings], Tuple[Shape, int]]
+    look: Callable[[str, DatasetSettings], Source]
     load: Callable[[str, Settings], Dataset]
     labels: Callable[[str, DatasetSettings], np.ndarray]
 
@@ -86,7 +80,7 @@ def load_digits(settings: Settings) -> Dataset:
         y_train.astype(np.int64),
         x_test[..., np.newaxis],
         y_test.astype(np.int64),
-        DIGITS_WHITE,
+        scale=DIGITS_WHITE,
         n_classes=10,
         name="digits",
     )
@@ -94,11 +88,7 @@ def load_digits(settings: Settings) -> Dataset:
 
 DATASETS: Dict[str, Named] = {
     "digits": Named((8, 8, 1), 10, load_digits),
-    "mnist": Named(PUBLISHED["mnist"].input_shape, PUBLISHED["mnist"].n_classes, load_published),
-    "fashion_mnist": Named(
-        PUBLISHED["fashion_mnist"].input_shape, PUBLISHED["fashion_mnist"].n_classes, load_published
-    ),
-    "cifar10": Named(PUBLISHED["cifar10"].input_shape, PUBLISHED["cifar10"].n_classes, load_published),
+    **{name: Named(row.input_shape, row.n_classes, load_published, row.class_names) for name, row in PUBLISHED.items()},
 }
 
 FILES: Dict[str, FileKind] = {  # npz:FILE and so on
@@ -116,18 +106,19 @@ def dataset_names() -> List[str]:
 
 
 def resolve_dataset(settings: Settings) -> Settings:
-    """Return the settings with full name, input_shape and n_classes of the data set.
+    """Return the settings with full name, input_shape, n_classes and scale of the data set.
 
     Parameters
     ----------
     settings : Settings
-        Uses dataset.name, data_dir, input_shape and n_classes; for the user's own files also
-        partition. Files are read only if a key is null.
+        Uses dataset.name, data_dir, input_shape, n_classes, scale and what the readers of files use.
+        Files are read only if a key is null.
 
     Returns
     -------
     Settings
-        With dataset.input_shape (3 int) and n_classes. Resolved settings are unchanged.
+        With dataset.input_shape (3 int) and n_classes; for the user's own files also scale, unless
+        partition is local. Resolved settings are unchanged.
 
     Raises
     ------
@@ -138,12 +129,14 @@ def resolve_dataset(settings: Settings) -> Settings:
     section = settings.dataset._replace(name=_full_name(settings.dataset))
     if section.name in DATASETS:
         line = DATASETS[section.name]
-        source = Source(line.input_shape, line.n_classes)
+        source = Source(line.input_shape, line.n_classes, line.class_names, section.scale)
         _check_keys(section, source)
     else:
         source = _source_of_file(section)
+        if source.scale is None and section.partition != "local":
+            source = source._replace(scale=_scale_of_file(section))
     return settings._replace(
-        dataset=section._replace(input_shape=tuple(source.input_shape), n_classes=source.n_classes)
+        dataset=section._replace(input_shape=tuple(source.input_shape), n_classes=source.n_classes, scale=source.scale)
     )
 
 
@@ -166,6 +159,9 @@ def require_own_files(settings: Settings) -> None:
 def dataset_source(settings: Settings) -> Source:
     """Return shape and classes of ``dataset.name``; read files only if the settings are not resolved.
 
+    Names of classes in a file are known only if it is read; those of the data themselves are
+    ``Dataset.class_names``.
+
     Raises
     ------
     DataError
@@ -173,7 +169,8 @@ def dataset_source(settings: Settings) -> Source:
     """
     name = _full_name(settings.dataset)
     if name in DATASETS:
-        return Source(DATASETS[name].input_shape, DATASETS[name].n_classes)
+        row = DATASETS[name]
+        return Source(row.input_shape, row.n_classes, row.class_names, settings.dataset.scale)
     return _source_of_file(settings.dataset)
 
 
@@ -184,7 +181,7 @@ def load_dataset(settings: Settings) -> Dataset:
     ----------
     settings : Settings
         Uses section dataset except batch_size and the parameters of the partition, and system.seed
-        if a test part has to be held out.
+        if a test part has to be held out. With dataset.scale null the scale is chosen by the data.
 
     Raises
     ------
@@ -195,7 +192,8 @@ def load_dataset(settings: Settings) -> Dataset:
     section = settings.dataset._replace(name=_full_name(settings.dataset))
     if section.name in DATASETS:
         require_own_files(settings)
-        return DATASETS[section.name].load(settings._replace(dataset=section))
+        dataset = DATASETS[section.name].load(settings._replace(dataset=section))
+        return _with_seen(dataset._replace(scale=section.scale or dataset.scale), DATASETS[section.name])
     kind, path = _file_of(section)
     return kind.load(path, settings._replace(dataset=section))
 
@@ -229,7 +227,7 @@ def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape
     kind, path = _file_of(section)
     counts = np.bincount(kind.labels(path, section), minlength=section.n_classes or 0)
     try:
-        return counts, kind.look(path, section)[0]
+        return counts, kind.look(path, section).input_shape
     except DataError:
         if kind is not FILES["images"]:
             raise
@@ -251,7 +249,7 @@ def _source_of_file(section: DatasetSettings) -> Source:
         own_data.require_all_known(section)
     if section.input_shape is not None and section.n_classes is not None:
         height, width, channels = section.input_shape
-        return Source((height, width, channels), section.n_classes)
+        return Source((height, width, channels), section.n_classes, None, section.scale)
     try:
         kind, path = _file_of(section)
     except DataError as error:
@@ -262,7 +260,36 @@ def _source_of_file(section: DatasetSettings) -> Source:
             "has no such file: %s" % error.detail,
             hint=error.hint,
         ) from None
-    return Source(*kind.look(path, section))
+    return kind.look(path, section)
+
+
+def _scale_of_file(section: DatasetSettings) -> Optional[float]:
+    """Return the scale of a file whose shape and classes are given; None if it is not here."""
+    try:
+        kind, path = _file_of(section)
+    except DataError:
+        return None
+    return kind.look(path, section).scale
+
+
+def _with_seen(dataset: Dataset, row: Named) -> Dataset:
+    """Return a data set of the table with what there is to see in it."""
+    x, y = (dataset.x_train, dataset.x_test), (dataset.y_train, dataset.y_test)
+    counts = [np.bincount(part, minlength=dataset.n_classes) for part in y]
+    seen = Seen(
+        dataset.name,
+        dataset.name,
+        n_samples=len(y[0]) + len(y[1]),
+        n_test=len(y[1]),
+        shape=dataset.input_shape,
+        dtype=x[0].dtype.name,
+        lowest=min(float(part.min()) for part in x if part.size),
+        highest=max(float(part.max()) for part in x if part.size),
+        class_counts=tuple((counts[0] + counts[1]).tolist()),
+        class_names=row.class_names,
+        scale=dataset.scale,
+    )
+    return dataset._replace(seen=seen)
 
 
 def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:
@@ -290,6 +317,7 @@ def _check_keys(section: DatasetSettings, source: Source) -> None:
     shape = section.input_shape and list(section.input_shape)
     for key, given, value in (
         ("input_shape", shape, list(source.input_shape)),
+        ("channels", section.channels, source.input_shape[2]),
         ("n_classes", section.n_classes, source.n_classes),
     ):
         if given is not None and given != value:

@@ -26,7 +26,7 @@ class Samples:
     ----------
     images : tf.Tensor of shape (n, height, width, channels), uint8 or float32
     labels : tf.Tensor of shape (n,), int32
-    white : tf.Tensor of shape (), float32
+    scale : tf.Tensor of shape (), float32
         Divisor of the values; a tensor, because TensorFlow may rewrite a division by a constant.
     n_ahead : int
         Number of prefetched batches; 0 = each batch is read when it is needed.
@@ -34,8 +34,8 @@ class Samples:
         Number of batches that are read in parallel for prefetching.
     """
 
-    def __init__(self, images: Any, labels: Any, white: Any, n_ahead: int = 0, n_at_a_time: int = 1) -> None:
-        self._images, self._labels, self._white = images, labels, white
+    def __init__(self, images: Any, labels: Any, scale: Any, n_ahead: int = 0, n_at_a_time: int = 1) -> None:
+        self._images, self._labels, self._scale = images, labels, scale
         self._n_ahead, self._n_at_a_time = n_ahead, n_at_a_time
 
     def read(self, batch: Any) -> Any:
@@ -48,7 +48,7 @@ class Samples:
         """
         tf = import_tensorflow()
         with tf.device(HOST):
-            images = tf.cast(tf.gather(self._images, batch), tf.float32) / self._white
+            images = tf.cast(tf.gather(self._images, batch), tf.float32) / self._scale
             return images, tf.gather(self._labels, batch)
 
     def reader(self, batches: Any) -> Callable[[Any], Any]:

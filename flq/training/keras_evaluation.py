@@ -31,7 +31,7 @@ def mean_metrics(sums: Any, x: np.ndarray, y: np.ndarray) -> Metrics:
     return {"loss": loss / len(y), "accuracy": n_correct / len(y)}
 
 
-def sums_function(model: Any, x: np.ndarray, white: float, n_classes: int) -> Any:
+def sums_function(model: Any, x: np.ndarray, scale: float, n_classes: int) -> Any:
     """Return the TensorFlow function (images, labels) -> (sum of losses, number of correct answers).
 
     Parameters
@@ -40,7 +40,7 @@ def sums_function(model: Any, x: np.ndarray, white: float, n_classes: int) -> An
         Evaluated with the values that its variables have at the time.
     x : ndarray
         Some images, for their shape and type.
-    white : float
+    scale : float
         The pixel value that means 1.
     """
     tf = import_tensorflow()
@@ -48,7 +48,7 @@ def sums_function(model: Any, x: np.ndarray, white: float, n_classes: int) -> An
 
     @tf.function(input_signature=[images_spec, tf.TensorSpec([None], tf.int64)])
     def sums(images: Any, labels: Any) -> Any:
-        logits = logits_of(model(scaled(images, white), training=False), n_classes)
+        logits = logits_of(model(scaled(images, scale), training=False), n_classes)
         losses = tf.cast(cross_entropy(logits, labels, n_classes), tf.float64)
         correct = tf.equal(tf.argmax(logits, axis=1), labels)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.int32))

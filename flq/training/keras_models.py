@@ -64,16 +64,16 @@ def cross_entropy(logits: Any, labels: Any, n_classes: int) -> Any:
     return -tf.reduce_sum(tf.one_hot(labels, n_classes) * tf.nn.log_softmax(logits), axis=1)
 
 
-def scaled(images: Any, white: float) -> Any:
-    """Return the model's input for images: float32(images) / float32(white).
+def scaled(images: Any, scale: float) -> Any:
+    """Return the model's input for images: float32(images) / float32(scale).
 
     Parameters
     ----------
     images : tf.Tensor of shape (batch, height, width, channels), uint8 or float32
-    white : float
+    scale : float
         The pixel value that means 1.
     """
-    return import_tensorflow().cast(images, "float32") / np.float32(white)
+    return import_tensorflow().cast(images, "float32") / np.float32(scale)
 
 
 class KerasLayers:

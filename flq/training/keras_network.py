@@ -22,7 +22,7 @@ class Network:
     """A model, the layout of its vector, and the functions that train and evaluate it.
 
     A function is traced when it is first needed, once per batch size and prior. The samples of all shares of
-    a task have the same shape, type and white.
+    a task have the same shape, type and scale.
 
     Parameters
     ----------
@@ -84,10 +84,10 @@ class Network:
         """The softmax or sigmoid at the end of the model; None before the first training."""
         return self._gradient.activation
 
-    def metrics(self, x: np.ndarray, y: np.ndarray, white: float) -> Metrics:
+    def metrics(self, x: np.ndarray, y: np.ndarray, scale: float) -> Metrics:
         """Return the metrics of the model with its present values."""
         if self._sums is None:
-            self._sums = sums_function(self.model, x, white, self.n_classes)
+            self._sums = sums_function(self.model, x, scale, self.n_classes)
         return mean_metrics(self._sums, x, y)
 
     def vector(self) -> Vector:

@@ -121,7 +121,7 @@ def sum_of_squares(arrays: Any) -> Any:
 
 
 def worker_specs(images: Any) -> List[Any]:
-    """Return the signature of a worker's arguments of a function: any number of images and labels, and white."""
+    """Return the signature of a worker's arguments of a function: any number of images and labels, and scale."""
     tf = import_tensorflow()
     return [
         tf.TensorSpec([None] + list(images.shape[1:]), images.dtype),
@@ -143,8 +143,8 @@ def gradient_function(gradient: Gradient, images: Any, batch_size: int, prior: O
     tf = import_tensorflow()
 
     @tf.function(input_signature=worker_specs(images) + [tf.TensorSpec([batch_size], tf.int32)])
-    def one_gradient(images: Any, labels: Any, white: Any, batch: Any) -> Any:
-        x, y = Samples(images, labels, white).read(batch)
+    def one_gradient(images: Any, labels: Any, scale: Any, batch: Any) -> Any:
+        x, y = Samples(images, labels, scale).read(batch)
         loss, gradients = gradient.of(x, y, prior)
         return tf.cast(loss, tf.float64), gradients
 
@@ -198,9 +198,9 @@ def round_function(
         input_signature=worker_specs(images)
         + [tf.TensorSpec([None, batch_size], tf.int32), tf.TensorSpec([], tf.float64)]
     )
-    def train(images: Any, labels: Any, white: Any, batches: Any, lr: Any) -> Any:
+    def train(images: Any, labels: Any, scale: Any, batches: Any, lr: Any) -> Any:
         n_steps = tf.shape(batches)[0]
-        batch = Samples(images, labels, white, n_ahead, n_at_a_time).reader(batches)
+        batch = Samples(images, labels, scale, n_ahead, n_at_a_time).reader(batches)
         start = [tf.identity(variable) for variable in variables] if mu else []
         slots = [tuple(tf.zeros(variable.shape) for _ in range(optimizer.n_slots)) for variable in variables]
 

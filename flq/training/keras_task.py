@@ -47,12 +47,12 @@ class KerasShare:
     """
 
     def __init__(
-        self, network: Network, worker_id: int, samples: WorkerSamples, white: float, settings: Settings
+        self, network: Network, worker_id: int, samples: WorkerSamples, scale: float, settings: Settings
     ) -> None:
         self.n_samples, self.network, self.worker_id = len(samples.x), network, worker_id
-        self.brought = on_host(samples.x), on_host(samples.y.astype(np.int32)), on_host(white, "float32")
+        self.brought = on_host(samples.x), on_host(samples.y.astype(np.int32)), on_host(scale, "float32")
         self.prior = log_prior(samples.y, network.n_classes, settings.model.logit_adjustment)
-        self.held_x, self.held_y, self.white = samples.held_x, samples.held_y, white
+        self.held_x, self.held_y, self.scale = samples.held_x, samples.held_y, scale
         self.batch_size = min(settings.dataset.batch_size or self.n_samples, self.n_samples)
         self.was_halved = False
         self.counters = network.counters()
@@ -115,13 +115,13 @@ class KerasTask(Task):
         if worker_id is not None:
             dataset, shards = self._deal()
             samples = worker_share(dataset, shards, worker_id)
-            return KerasShare(self._network(device.mixed), worker_id, samples, dataset.white, self.settings)
+            return KerasShare(self._network(device.mixed), worker_id, samples, dataset.scale, self.settings)
         if self._master is None:
-            samples, white = no_samples(dataset_source(self.settings).input_shape), 1.0
+            samples, scale = no_samples(dataset_source(self.settings).input_shape), 1.0
             if not self._is_local:
                 dataset = load_dataset(self.settings)
-                samples, white = samples._replace(held_x=dataset.x_test, held_y=dataset.y_test), dataset.white
-            self._master = KerasShare(self._network(False), -1, samples, white, self.settings)
+                samples, scale = samples._replace(held_x=dataset.x_test, held_y=dataset.y_test), dataset.scale
+            self._master = KerasShare(self._network(False), -1, samples, scale, self.settings)
         return self._master
 
     def train(self, share: KerasShare, shared: Vector, round_index: int) -> LocalUpdate:
@@ -147,7 +147,7 @@ class KerasTask(Task):
         if not len(share.held_y):
             return {}
         share.network.set(vector)
-        return share.network.metrics(share.held_x, share.held_y, share.white)
+        return share.network.metrics(share.held_x, share.held_y, share.scale)
 
     def export(self, vector: Vector, path: str) -> None:
         """Write a Keras file, as :func:`keras_export.save_model`."""
@@ -242,7 +242,7 @@ class KerasTask(Task):
         """Return loss and accuracy on the held-out samples, or None without any."""
         if not len(share.held_y):
             return None
-        metrics = share.network.metrics(share.held_x, share.held_y, share.white)
+        metrics = share.network.metrics(share.held_x, share.held_y, share.scale)
         return HeldBack(metrics["loss"], metrics["accuracy"], len(share.held_y))
 
     def _stream(self, purpose: int, share: KerasShare, round_index: int) -> np.random.Philox:

@@ -50,7 +50,7 @@ EXPECTED = [([1.0, 0.5], 0), ([2.0, -1000.0], 2), ([3.0, 4.0], 1), ([4.0, 0.0], 
 def test_rows_are_features_and_a_class(settings_for, text):
     dataset = load_dataset(settings_for(text))
     assert everything(dataset) == EXPECTED
-    assert dataset.x_train.dtype == np.float32 and dataset.y_train.dtype == np.int64 and dataset.white == 1.0
+    assert dataset.x_train.dtype == np.float32 and dataset.y_train.dtype == np.int64 and dataset.scale == 1.0
     assert (dataset.input_shape, dataset.n_classes, dataset.name) == ((2, 1, 1), 3, "csv:own.csv")
     assert (len(dataset.x_train), len(dataset.x_test)) == (3, 1)
 
@@ -60,15 +60,18 @@ def test_texts_are_classes_in_sorted_order(settings_for):
     assert everything(load_dataset(settings_for(text))) == EXPECTED
 
 
-def test_some_numbers_among_texts_are_texts(settings_for):
-    assert [label for _, label in everything(load_dataset(settings_for("1,10\n2,9\n3,other\n")))] == [0, 1, 2]
+def test_numbers_among_texts_are_refused(settings_for):
+    with pytest.raises(
+        DataError, match="has numbers and texts as classes: line 1, column 2 is 10, line 3, column 2 is 'other'"
+    ):
+        load_dataset(settings_for("1,10\n2,9\n3,other\n"))
 
 
 def test_looking_and_loading_find_the_same(settings_for):
-    for settings in (settings_for(ROWS), settings_for("a,b,c\n" + ROWS.replace(",2\n", ",x\n"))):
+    for settings in (settings_for(ROWS), settings_for("a,b,c\n1,0.5,p\n2,-1e3,r\n3,4,q\n4,0,q\n")):
         resolved = resolve_dataset(settings)
         dataset = load_dataset(resolved)
-        assert (dataset.input_shape, dataset.n_classes) == dataset_source(settings) == ((2, 1, 1), 3)
+        assert (dataset.input_shape, dataset.n_classes) == dataset_source(settings)[:2] == ((2, 1, 1), 3)
         assert resolved.dataset.input_shape == (2, 1, 1)
 
 
@@ -85,20 +88,23 @@ def test_features_become_images_where_the_shape_has_as_many_values(settings_for)
     [
         ("", "has no rows"),
         ("a,b\n", "has no rows"),
-        ("1\n2\n", "must have columns separated by commas, a class in the last, got '1'"),
-        ("1;2;0\n", "must have columns separated by commas"),
+        ("1\n2\n", "must have columns separated by commas, a class in one of them, got '1'"),
+        ("1;2;0\n", "own.csv is separated by semicolons, expected commas .for instance: sed "),
         ("1,2,0\n1,x,1\n", "own.csv, line 2, column 2 must be a number, got 'x'"),
-        ("a,b,c\n1,2,0\n1,,1\n", "own.csv, line 3, column 2 must be a number, got ''"),
+        ("a,b,c\n1,2,0\n1,,1\n", "own.csv, line 3, column 2 .b. must be a number, got ''"),
         ("1,2,0\n1,1\n", "own.csv, line 2 has 2 columns, the first line has 3"),
         ("a,b,c\n1,2,3,4\n", "own.csv, line 2 has 4 columns"),
-        ("1,2,0\n1,nan,1\n", "must be finite numbers within float32, sample 1 is not"),
-        ("1,2,0\n1,-inf,1\n", "sample 1 is not"),
-        ("1,2,0\n1,1e300,1\n", "sample 1 is not"),
+        ("1,2,0\n1,nan,1\n", "own.csv, line 2, column 2 must be a finite number within float32, got nan"),
+        ("1,2,0\n1,-inf,1\n", "line 2, column 2 must be a finite number within float32, got -inf"),
+        ("1,2,0\n1,1e300,1\n", "line 2, column 2 must be a finite number within float32, got inf"),
         ("1,2,0\n1,2,\n", "has a row without a class"),
-        ("1,2,0\n1,2,1.5\n", "the last column must be classes, whole numbers in 0..999999 or texts, got 1.5"),
-        ("1,2,0\n1,2,-1\n", "the last column must be classes, .* got -1"),
-        ("1,2,0\n1,2,nan\n", "the last column must be classes, .* got nan"),
-        ("1,2,0\n1,2,1000000\n", "the last column must be classes, .* got 1000000"),
+        ("1,2,0\n1,2,1.5\n", "classes must be whole numbers in 0..999999 or texts, got 1.5 in line 2, column 3"),
+        ("1,2,0\n1,2,-1\n", "classes must be .* got -1 in line 2, column 3"),
+        (
+            "1,2,0\n1,2,nan\n",
+            "own.csv, line 2, column 3: 'nan' is not a class; the other classes are numbers, such as 0",
+        ),
+        ("1,2,0\n1,2,1000000\n", "classes must be .* got 1000000 in line 2, column 3"),
         ("1,2,0\n1,3,0\n", "has one class only"),
         ("1,2,a\n1,3,a\n", "has one class only"),
         ("1,2,1\n", "has one sample only"),

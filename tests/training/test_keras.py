@@ -165,7 +165,7 @@ def test_batches_made_in_advance_change_no_bit(monkeypatch, changes):
     def bits(n_gpus, n_ahead, n_at_a_time):
         monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(n_gpus, False, []))
         # White 255 makes divisions that are not exact, which is where rounding could differ.
-        monkeypatch.setattr(keras_task, "load_dataset", lambda settings: load_dataset(settings)._replace(white=255.0))
+        monkeypatch.setattr(keras_task, "load_dataset", lambda settings: load_dataset(settings)._replace(scale=255.0))
         trainer = build_trainer(settings_with(prefetch_size=n_ahead, num_parallel_calls=n_at_a_time, **changes), 1)
         outcomes = [trainer.local_update(shared, round_index) for round_index in (1, 2)]
         assert n_traces(trainer) == 1

@@ -34,8 +34,8 @@ def tensorflow():
 def digits(monkeypatch):
     """Return a function that gives the evaluator the digits in another storage."""
 
-    def put(x_test, white):
-        dataset = load_dataset(settings_with())._replace(x_test=x_test, white=white)
+    def put(x_test, scale):
+        dataset = load_dataset(settings_with())._replace(x_test=x_test, scale=scale)
         monkeypatch.setattr(keras_task, "load_dataset", lambda settings: dataset)
 
     return put
@@ -87,11 +87,11 @@ def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(tensorflow, 
 def test_stored_bytes_are_divided_by_white(tensorflow, digits):
     settings = settings_with()
     dataset = load_dataset(settings)
-    pixels = dataset.x_test.astype(np.float32) / np.float32(dataset.white)
+    pixels = dataset.x_test.astype(np.float32) / np.float32(dataset.scale)
     vector = rng.start_values(make_task(settings).layout, 3)
     results = []
-    for x_test, white in ((np.round(pixels * 16).astype(np.uint8), 16.0), (pixels, 1.0), (pixels * 4, 4.0)):
-        digits(x_test, white)
+    for x_test, scale in ((np.round(pixels * 16).astype(np.uint8), 16.0), (pixels, 1.0), (pixels * 4, 4.0)):
+        digits(x_test, scale)
         results.append(KerasTask(settings).evaluate(vector))
     assert results[0] == results[1] == results[2]
 

@@ -51,7 +51,7 @@ def first_batch(settings, worker_id, round_index):
     dataset = load_dataset(settings)
     shard = partition(dataset.y_train, settings)[worker_id]
     order = rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))
-    return dataset.x_train[shard[order[: settings.dataset.batch_size]]] / dataset.white
+    return dataset.x_train[shard[order[: settings.dataset.batch_size]]] / dataset.scale
 
 
 def start_of(trainer):

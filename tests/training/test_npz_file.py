@@ -34,7 +34,7 @@ LABELS = np.arange(10) % 3
 def test_uint8_images_stay_uint8(settings_for):
     settings = settings_for(x_train=images(), y_train=LABELS, x_test=images(4), y_test=LABELS[:4])
     dataset = load_dataset(settings)
-    assert dataset.x_train.dtype == np.uint8 and dataset.white == 255.0 and dataset.y_train.dtype == np.int64
+    assert dataset.x_train.dtype == np.uint8 and dataset.scale == 255.0 and dataset.y_train.dtype == np.int64
     assert np.array_equal(dataset.x_train[..., 0], images()) and np.array_equal(dataset.x_test[..., 0], images(4))
     assert (dataset.input_shape, dataset.n_classes) == ((6, 5, 1), 3)
     assert dataset.name == settings.dataset.name
@@ -44,7 +44,7 @@ def test_uint8_images_stay_uint8(settings_for):
 def test_other_numbers_become_float32_as_they_are(settings_for, dtype):
     x = images(shape=(3, 2, 4), dtype=dtype)
     dataset = load_dataset(settings_for(x_train=x, y_train=LABELS, x_test=x, y_test=LABELS))
-    assert dataset.x_train.dtype == np.float32 and dataset.white == 1.0
+    assert dataset.x_train.dtype == np.float32 and dataset.scale == (1.0 if dtype is np.bool_ else 255.0)
     assert np.array_equal(dataset.x_train, x.astype(np.float32)) and dataset.input_shape == (3, 2, 4)
 
 
@@ -58,7 +58,7 @@ def test_looking_and_loading_find_the_same(settings_for, shape, input_shape, exp
     assert (resolved.dataset.input_shape, resolved.dataset.n_classes) == (expected, 3)
     for given in (settings, resolved):
         dataset = load_dataset(given)
-        assert (dataset.input_shape, dataset.n_classes) == dataset_source(given) == (expected, 3)
+        assert (dataset.input_shape, dataset.n_classes) == dataset_source(given)[:2] == (expected, 3)
 
 
 def test_classes_are_counted_over_training_and_test(settings_for):
@@ -66,8 +66,9 @@ def test_classes_are_counted_over_training_and_test(settings_for):
     assert dataset_source(settings).n_classes == load_dataset(settings).n_classes == 8
 
 
-def test_looking_reads_no_samples(settings_for, tmp_path, monkeypatch):
-    settings = settings_for(x_train=images(), y_train=LABELS)
+@pytest.mark.parametrize("dtype, scale", [(np.float32, None), (np.uint8, 255.0)])
+def test_looking_reads_no_samples_that_do_not_decide_the_scale(settings_for, monkeypatch, dtype, scale):
+    settings = settings_for({"scale": scale}, x_train=images(shape=(30,), dtype=dtype), y_train=LABELS)
     wanted = []
     read = np.lib.npyio.NpzFile.__getitem__
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda self, key: (wanted.append(key), read(self, key))[1])
@@ -101,7 +102,10 @@ X, Y = images(), LABELS
     "arrays, sentence",
     [
         ({"x_train": X}, "has no array y_train; it has x_train"),
-        ({"images": X, "labels": Y}, "has no array x_train and y_train; it has images, labels"),
+        (
+            {"images": X, "labels": Y},
+            r"has no array x_train and y_train; it has images \(10, 6, 5\) uint8, labels \(10,\) int64 .save them",
+        ),
         ({"x_train": X, "y_train": Y, "x_test": X}, "has only one of x_test and y_test"),
         ({"x_train": X, "y_train": Y[:9]}, "has 10 samples, but 9 labels"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:9]}, "has 10 test samples, but 9 labels"),

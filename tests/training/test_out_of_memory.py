@@ -24,7 +24,7 @@ def small_device(monkeypatch):
             if batch_size <= largest:
                 return original(gradient, images, batch_size, *others)
 
-            def train(images, labels, white, batches, lr):
+            def train(images, labels, scale, batches, lr):
                 raise import_tensorflow().errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
             return train
@@ -68,7 +68,7 @@ def test_a_batch_of_one_cannot_be_halved(small_device):
 
 
 def test_other_failures_are_not_taken_for_it(monkeypatch):
-    def broken(images, labels, white, batches, lr):
+    def broken(images, labels, scale, batches, lr):
         raise import_tensorflow().errors.InternalError(None, None, "Blas GEMM launch failed")
 
     trainer = build_trainer(settings_with(), 1)

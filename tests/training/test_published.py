@@ -51,7 +51,7 @@ def test_idx_files_are_read_as_they_are(tmp_path, gzipped):
     assert dataset.x_train.dtype == np.uint8 and dataset.y_train.dtype == np.int64
     assert np.array_equal(dataset.x_train, x_train[..., np.newaxis]) and np.array_equal(dataset.y_train, y_train)
     assert np.array_equal(dataset.x_test, x_test[..., np.newaxis]) and np.array_equal(dataset.y_test, y_test)
-    assert (dataset.white, dataset.n_classes, dataset.name, dataset.input_shape) == (255.0, 10, "mnist", (28, 28, 1))
+    assert (dataset.scale, dataset.n_classes, dataset.name, dataset.input_shape) == (255.0, 10, "mnist", (28, 28, 1))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_cifar_archive_is_read_where_it_lies(tmp_path, folder):
 
 def check_cifar(dataset):
     assert dataset.x_train.shape == (10, 32, 32, 3) and dataset.x_test.shape == (2, 32, 32, 3)
-    assert dataset.x_train.dtype == np.uint8 and dataset.white == 255.0
+    assert dataset.x_train.dtype == np.uint8 and dataset.scale == 255.0
     assert dataset.y_train.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5] and dataset.y_test.tolist() == [5, 6]
     assert dataset.x_train[:, 5, 7, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]  # red: the file
     assert dataset.x_train[:, 5, 7, 1].tolist() == [0, 1] * 5  # green: the place in it

@@ -45,6 +45,10 @@ class DatasetSettings(NamedTuple):
     n_classes: Optional[int] = None
     test_fraction: float = 0.1
     data_dir: Optional[str] = None
+    scale: Optional[float] = None
+    channels: Optional[int] = None
+    channels_first: bool = False
+    label_column: Optional[str] = None
 
 
 class ModelSettings(NamedTuple):

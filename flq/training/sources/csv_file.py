@@ -1,41 +1,39 @@
-"""Reads ``csv:FILE``: numbers separated by commas, with the class in the last column.
+"""Reads ``csv:FILE``: numbers separated by commas, with the class in one column, by default the last.
 
-The first line is a header if one of its columns before the last is not a number. Features are not
-scaled: bring columns of very different ranges to a common scale before. A row of n_features
-becomes a sample of shape (n_features, 1, 1), or of ``dataset.input_shape`` if that has as many
-values. Classes are whole numbers from 0, or texts, which are numbered in sorted order. There is
-no test set in the file: a part is held out, see ``dataset.split_dataset``.
+``csv_table`` says what is a heading. ``dataset.label_column`` names another column of the class; if the
+heading calls another column the class and the setting is null, the file is refused. Features are not
+scaled: bring columns of very different ranges to a common scale before. A row of n_features becomes a
+sample of shape (n_features, 1, 1), or of ``dataset.input_shape`` if that has as many values. Classes
+are whole numbers from 0, or texts, which are numbered in sorted order. There is no test set in the
+file: a part is held out, see ``dataset.split_dataset``.
 
 With partition local classes must be whole numbers, which mean the same in every worker's file.
 Texts are rejected, since their numbers would depend on the other texts in the file.
 """
 
-import csv
-from array import array
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
 from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
-from .dataset import MAX_CLASSES, Dataset, Shape, as_samples, check_classes, split_dataset
+from .csv_table import Table, read_table
+from .dataset import Dataset, Seen, Source, as_samples, check_classes, split_dataset
+from .labels import check_names, classes_of
 
 
-def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes; those given in ``section`` take precedence.
+def look(path: str, section: DatasetSettings) -> Source:
+    """Return shape, classes and scale; those given in ``section`` take precedence.
 
     Raises
     ------
     DataError
         If the file is not of this format.
     """
-    labels, n_features = [], 0
-    for _, row in _rows(path):
-        n_features = len(row) - 1
-        labels.append(row[-1].strip())
-    classes = _classes(labels, path)
-    shape = section.input_shape or (n_features, 1, 1)
-    return (shape[0], shape[1], shape[2]), _n_classes(classes, section, path)
+    table, classes, names = _read(path, section)
+    shape = section.input_shape or (table.features.shape[1], 1, 1)
+    scale = section.scale if section.scale is not None or section.partition == "local" else 1.0
+    return Source((shape[0], shape[1], shape[2]), _n_classes(classes, section, path), names, scale)
 
 
 def load(path: str, settings: Settings) -> Dataset:
@@ -46,22 +44,21 @@ def load(path: str, settings: Settings) -> Dataset:
     DataError
         If it is not of this format, or contradicts dataset.input_shape or n_classes.
     """
-    values, labels = array("f"), []
-    for number, row in _rows(path):
-        try:
-            values.extend(map(float, row[:-1]))
-        except ValueError:
-            column = next(i for i, cell in enumerate(row, start=1) if _number(cell) is None)
-            raise DataError(
-                "%s, line %d, column %d must be a number, got %r" % (path, number, column, row[column - 1][:40])
-            ) from None
-        labels.append(row[-1].strip())
-    classes = _classes(labels, path)
+    table, classes, names = _read(path, settings.dataset)
     section = settings.dataset._replace(n_classes=_n_classes(classes, settings.dataset, path))
-    features = np.frombuffer(values, np.float32).reshape(len(labels), -1)
-    x = as_samples(features, section.input_shape, path)
-    y = np.array([classes[label] for label in labels], np.int64)
-    return split_dataset(settings._replace(dataset=section), x, y, None, path)
+    seen = Seen(
+        "csv",
+        path,
+        shape=table.features.shape[1:],
+        dtype="number",
+        class_names=names,
+        detail="class in %s" % table.label_name,
+        columns=tuple(table.columns),
+        notes=tuple(table.notes),
+        warnings=tuple(table.warnings),
+    )
+    x = as_samples(table.features, section, path)
+    return split_dataset(settings._replace(dataset=section), x, classes, None, seen)
 
 
 def labels(path: str, section: DatasetSettings) -> np.ndarray:
@@ -72,83 +69,26 @@ def labels(path: str, section: DatasetSettings) -> np.ndarray:
     DataError
         As :func:`look`.
     """
-    texts = [row[-1].strip() for _, row in _rows(path)]
-    classes = _classes(texts, path)
+    _, classes, names = _read(path, section)
     _n_classes(classes, section, path)
-    return np.array([classes[text] for text in texts], np.int64)
+    return classes
 
 
-def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
-    """Yield (line number, columns) of each row, without header and empty lines; check that all have the same width."""
-    n_columns = None
-    n_rows = 0
+def _read(path: str, section: DatasetSettings) -> Tuple[Table, np.ndarray, Optional[Tuple[str, ...]]]:
+    """Return the table, the class of each row, and the names of the classes, if any."""
+    table = read_table(path, section.label_column)
+    column = table.label_column + 1
+    classes, names = classes_of(table.labels, path, lambda i: "line %d, column %d" % (table.lines[i], column))
+    if names is not None:
+        check_names(names, section, path)
+    return table, classes, names
+
+
+def _n_classes(classes: np.ndarray, section: DatasetSettings, path: str) -> int:
+    """Return the number of classes."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            for row in reader:
-                if not row:
-                    continue
-                if n_columns is None:
-                    n_columns = len(row)
-                    if n_columns < 2:
-                        raise DataError(
-                            "%s must have columns separated by commas, a class in the last, got %r"
-                            % (path, row[0][:40])
-                        )
-                    if any(_number(cell) is None for cell in row[:-1]):
-                        continue  # the header
-                if len(row) != n_columns:
-                    raise DataError(
-                        "%s, line %d has %d columns, the first line has %d"
-                        % (path, reader.line_num, len(row), n_columns)
-                    )
-                n_rows += 1
-                yield reader.line_num, row
-    except OSError as error:
-        raise DataError("%s cannot be read: %s" % (path, error.strerror or error)) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError("%s is not a CSV file: %s" % (path, error)) from None
-    if not n_rows:
-        raise DataError("%s has no rows" % path)
-
-
-def _classes(labels: List[str], path: str) -> Dict[str, int]:
-    """Map each label to its class: the label itself if all are whole numbers, otherwise its place in sorted order."""
-    different = sorted(set(labels))
-    if "" in different:
-        raise DataError("%s has a row without a class in its last column" % path)
-    numbers = [_number(label) for label in different]
-    if any(number is None for number in numbers):
-        return {label: i for i, label in enumerate(different)}
-    for label, number in zip(different, numbers):
-        if number != number or number not in range(MAX_CLASSES):
-            raise DataError(
-                "%s: the last column must be classes, whole numbers in 0..%d or texts, got %s"
-                % (path, MAX_CLASSES - 1, label[:40])
-            )
-    return {label: int(number) for label, number in zip(different, numbers) if number is not None}
-
-
-def _n_classes(classes: Dict[str, int], section: DatasetSettings, path: str) -> int:
-    """Return the number of classes; reject texts as classes if workers could number them differently."""
-    given = section.n_classes
-    text = next((label for label in classes if _number(label) is None), None)
-    if text is not None and section.partition == "local":
-        raise DataError(
-            "%s has texts as classes, such as %r: with dataset.partition local other workers may number "
-            "them differently" % (path, text[:40]),
-            hint="use whole numbers as classes, the same at every worker",
-        )
-    if text is not None and given is not None and len(classes) != given:
-        raise DataError(
-            "%s has %d different texts as classes, but dataset.n_classes is %d" % (path, len(classes), given),
-            hint="number the classes 0, 1, 2, ... in the file",
-        )
-    return check_classes(max(classes.values()), given, path)
-
-
-def _number(text: str) -> Optional[float]:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+        return check_classes(int(classes.max()), section.n_classes, path)
+    except DataError as error:
+        if section.n_classes is not None:
+            raise
+        raise DataError(error.detail, hint="dataset.label_column names the column of the class") from None

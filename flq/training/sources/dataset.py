@@ -4,24 +4,48 @@ Example
 -------
 >>> from flq.core.settings import DatasetSettings
 >>> settings = Settings(dataset=DatasetSettings(name="npz:toy.npz", test_fraction=0.25))
->>> x, y = as_samples(np.zeros((8, 5, 5), np.uint8), None, "toy"), as_labels(np.arange(8) % 2, "toy")
->>> toy = split_dataset(settings, x, y, None, "toy")
->>> toy.input_shape, toy.n_classes, len(toy.x_train), len(toy.x_test), toy.white
+>>> x, y = as_samples(np.arange(200, dtype=np.uint8).reshape(8, 5, 5), settings.dataset, "toy"), np.arange(8) % 2
+>>> toy = split_dataset(settings, x, y, None, Seen("npz", "toy", shape=(5, 5), dtype="uint8"))
+>>> toy.input_shape, toy.n_classes, len(toy.x_train), len(toy.x_test), toy.scale
 ((5, 5, 1), 2, 6, 2, 255.0)
+>>> sentence(toy.seen)
+'toy: 8 pictures of 5 x 5, 2 classes; uint8 values 0 to 199, divided by 255'
 """
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ...core import rng
-from ...core.settings import Settings
+from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
+from .channels import channels_last, shape_with_channels, to_channels
+from .labels import MAX_CLASSES, name_warnings
+from .scaling import choose_scale
+from .seen import Seen, class_warnings, counted, listed, sentence
+
+__all__ = ["Dataset", "Seen", "Shape", "Source", "as_labels", "as_samples", "sentence", "split_dataset"]
 
 Shape = Tuple[int, int, int]  # height, width, channels
 
-WHITE = 255.0  # of uint8 images
-MAX_CLASSES = 10**6  # more is a mistake in the labels
+
+class Source(NamedTuple):
+    """What a model needs to know of a data set.
+
+    Attributes
+    ----------
+    input_shape : tuple of 3 int
+    n_classes : int
+    class_names : tuple of str, or None
+        None if the classes have numbers only, or only settings were read.
+    scale : float, or None
+        The value that means 1.0; None if it was not determined.
+    """
+
+    input_shape: Shape
+    n_classes: int
+    class_names: Optional[Tuple[str, ...]] = None
+    scale: Optional[float] = None
 
 
 class Dataset(NamedTuple):
@@ -30,31 +54,75 @@ class Dataset(NamedTuple):
     Attributes
     ----------
     x_train, x_test : ndarray of shape (n, height, width, channels), uint8 or float32
-        As stored: a model gets float32(x) / float32(white). May be read-only.
+        As stored: a model gets float32(x) / float32(scale). May be read-only.
     y_train, y_test : ndarray of shape (n,), int64
         Classes 0..n_classes-1.
-    white : float
-        The pixel value that means 1.0: 255 for uint8 images, 16 for the digits, 1 for float32.
+    scale : float
+        The value that means 1.0: 255 for most pictures, 16 for the digits, 1 for features.
     n_classes : int
     name : str
         ``dataset.name``.
+    seen : Seen, or None
+        What the reader found. None is filled in by ``datasets.load_dataset``.
     """
 
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
-    white: float
+    scale: float
     n_classes: int
     name: str
+    seen: Optional[Seen] = None
 
     @property
     def input_shape(self) -> Shape:
         """Shape of one image: (height, width, channels)."""
         return self.x_train.shape[1:]
 
+    @property
+    def class_names(self) -> Optional[Tuple[str, ...]]:
+        """Names of the classes, in order; None if they have numbers only."""
+        return None if self.seen is None else self.seen.class_names
 
-def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: str) -> np.ndarray:
+
+def shape_of_samples(shape: Tuple[int, ...], section: DatasetSettings, where: str) -> Shape:
+    """Return the shape of the samples that :func:`as_samples` makes of an array of a shape.
+
+    Raises
+    ------
+    DataError
+        As :func:`as_samples`.
+    """
+    if len(shape) not in (2, 3, 4):
+        raise DataError(
+            "%s must have shape (n, height, width, channels), (n, height, width) or (n, features), got %s"
+            % (where, shape)
+        )
+    if 0 in shape:
+        raise DataError("%s has no values, its shape is %s" % (where, shape))
+    given = section.input_shape
+    if len(shape) == 2:
+        fits = given is not None and int(np.prod(given)) == shape[1]
+        if section.channels is not None and not (fits and given[2] == section.channels):
+            raise DataError(
+                "dataset.channels converts pictures, but %s has rows of features" % where,
+                hint="set dataset.channels to null",
+            )
+        found = tuple(given) if fits else (shape[1], 1, 1)
+    else:
+        stored = channels_last(shape, section, where)[1:]
+        found = shape_with_channels(stored if len(stored) == 3 else stored + (1,), section, where)
+    if given is not None and found != tuple(given):
+        is_first = len(shape) == 4 and tuple(given) == shape[2:] + (shape[1],)
+        raise DataError(
+            "%s has samples of shape %s, but dataset.input_shape is %s" % (where, list(found), list(given)),
+            hint="set dataset.channels_first=true" if is_first else "",
+        )
+    return found[0], found[1], found[2]
+
+
+def as_samples(values: np.ndarray, section: DatasetSettings, where: str) -> np.ndarray:
     """Return the samples as (n, height, width, channels), uint8 or float32, without a copy where possible.
 
     Parameters
@@ -62,8 +130,8 @@ def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: 
     values : ndarray of shape (n, height, width, channels), (n, height, width) or (n, n_features)
         uint8 is kept; other numbers become float32, unscaled. Features become images of
         ``input_shape``, or of shape (n_features, 1, 1) if that is None or does not fit.
-    input_shape : sequence of 3 int, or None
-        ``dataset.input_shape``.
+    section : DatasetSettings
+        Uses input_shape, channels_first and channels.
     where : str
         For errors, such as "x_train in toy.npz".
 
@@ -72,29 +140,19 @@ def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: 
     DataError
         If there are no samples, they are not finite numbers, or they have another shape.
     """
-    if values.ndim == 2:
-        fits = input_shape is not None and int(np.prod(input_shape)) == values.shape[1]
-        values = values.reshape((len(values),) + (tuple(input_shape) if fits else (values.shape[1], 1, 1)))
-    elif values.ndim == 3:
-        values = values[..., np.newaxis]
-    if values.ndim != 4:
-        raise DataError(
-            "%s must have shape (n, height, width, channels), (n, height, width) or (n, features), got %s"
-            % (where, values.shape)
-        )
-    if values.size == 0:
-        raise DataError("%s has no values, its shape is %s" % (where, values.shape))
-    if input_shape is not None and values.shape[1:] != tuple(input_shape):
-        raise DataError(
-            "%s has samples of shape %s, but dataset.input_shape is %s"
-            % (where, list(values.shape[1:]), list(input_shape))
-        )
-    if values.dtype == np.uint8:
-        return values
+    shape = shape_of_samples(values.shape, section, where)
     if values.dtype.kind not in "iufb":
         raise DataError("%s must be numbers, got dtype %s" % (where, values.dtype))
+    if values.ndim == 4 and section.channels_first:
+        values = values.transpose(0, 2, 3, 1)
+    if values.ndim == 2:
+        values = values.reshape((len(values),) + shape)
+    else:
+        values = to_channels(values if values.ndim == 4 else values[..., np.newaxis], section.channels, where)
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values)
     with np.errstate(over="ignore"):  # values beyond float32 are rejected below
-        samples = values.astype(np.float32, copy=False)
+        samples = np.ascontiguousarray(values, np.float32)
     bad = np.flatnonzero(~np.isfinite(samples).reshape(len(samples), -1).all(axis=1))
     if bad.size:
         raise DataError("%s must be finite numbers within float32, sample %d is not" % (where, bad[0]))
@@ -111,21 +169,31 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    is_whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values == np.floor(values)).all()))
-    if values.ndim != 1 or not is_whole:
+    if values.dtype.kind == "b":
+        values = values.astype(np.int64)
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
         raise DataError(
             "%s must be whole numbers of shape (n,), got dtype %s of shape %s" % (where, values.dtype, values.shape),
-            hint="number the classes 0, 1, 2, ...; fractions and one-hot rows cannot be read",
+            hint="save one-hot rows as numbers: y.argmax(axis=1)"
+            if values.ndim == 2
+            else "number the classes 0, 1, 2, ...",
+        )
+    fractions = np.flatnonzero(~(values == np.floor(values))) if values.dtype.kind == "f" else values[:0]
+    if fractions.size:
+        raise DataError(
+            "%s must be whole numbers, got %s in place %d" % (where, values[fractions[0]], fractions[0]),
+            hint="number the classes 0, 1, 2, ...",
         )
     if values.size and not 0 <= values.min() <= values.max() < MAX_CLASSES:
         raise DataError(
-            "%s must be classes in 0..%d, got %s..%s" % (where, MAX_CLASSES - 1, values.min(), values.max())
+            "%s must be classes in 0..%d, got %s..%s" % (where, MAX_CLASSES - 1, values.min(), values.max()),
+            hint="number the classes 0, 1, 2, ...",
         )
     return values.astype(np.int64)
 
 
 def split_dataset(
-    settings: Settings, x: np.ndarray, y: np.ndarray, test: Optional[Tuple[np.ndarray, np.ndarray]], where: str
+    settings: Settings, x: np.ndarray, y: np.ndarray, test: Optional[Tuple[np.ndarray, np.ndarray]], seen: Seen
 ) -> Dataset:
     """Return a data set of samples and labels; without a test part, hold out ``dataset.test_fraction``.
 
@@ -135,18 +203,18 @@ def split_dataset(
     Parameters
     ----------
     settings : Settings
-        Uses dataset.name, n_classes, test_fraction, system.seed.
+        Uses dataset.name, n_classes, test_fraction, scale, partition, system.seed.
     x, y, test
         As returned by :func:`as_samples` and :func:`as_labels`; ``test`` is such a pair, or None.
-    where : str
-        The file, for errors.
+    seen : Seen
+        What the reader found; counts, range and scale are filled in here.
 
     Raises
     ------
     DataError
         If numbers or shapes disagree, labels are too large, or there is only one class.
     """
-    section = settings.dataset
+    section, where = settings.dataset, seen.path
     _check_pair(x, y, where, "")
     if test is None:
         train_part, test_part = held_back(len(x), section.test_fraction, settings.system.seed, where)
@@ -160,8 +228,42 @@ def split_dataset(
                 % (where, x_test.dtype, list(x_test.shape[1:]), x.dtype, list(x.shape[1:]))
             )
     n_classes = check_classes(max(y_train.max(), y_test.max()), section.n_classes, where)
-    white = WHITE if x.dtype == np.uint8 else 1.0
-    return Dataset(x_train, y_train, x_test, y_test, white, n_classes, section.name)
+    names = seen.class_names
+    counts = np.bincount(y_train, minlength=n_classes) + np.bincount(y_test, minlength=n_classes)
+    seen = seen._replace(
+        n_samples=len(y_train) + len(y_test),
+        n_test=len(y_test),
+        lowest=min(float(x_train.min()), float(x_test.min())),
+        highest=max(float(x_train.max()), float(x_test.max())),
+        class_counts=tuple(counts.tolist()),
+    )
+    if seen.is_rows:
+        seen = _with_columns(seen, x_train, x_test)
+    scale, odd = choose_scale(seen, section)
+    if section.partition != "local":
+        odd = class_warnings(seen.class_counts, names, where) + odd
+    seen = seen._replace(scale=scale, warnings=seen.warnings + tuple(name_warnings(names, where) + odd))
+    return Dataset(x_train, y_train, x_test, y_test, scale, n_classes, section.name, seen)
+
+
+def _with_columns(seen: Seen, x_train: np.ndarray, x_test: np.ndarray) -> Seen:
+    """Return what was seen with the widest column, and a note on the constant ones."""
+    parts = [x.reshape(len(x), -1) for x in (x_train, x_test)]
+    lowest = np.minimum(parts[0].min(axis=0), parts[1].min(axis=0))
+    highest = np.maximum(parts[0].max(axis=0), parts[1].max(axis=0))
+    names = seen.columns or ["column %d" % (i + 1) for i in range(len(lowest))]
+    widest = int(np.argmax(np.maximum(np.abs(lowest.astype(np.float64)), np.abs(highest.astype(np.float64)))))
+    seen = seen._replace(widest=(names[widest], float(lowest[widest]), float(highest[widest])))
+    constant = np.flatnonzero(lowest == highest)
+    if not constant.size:
+        return seen
+    words = "%s of %s %s constant: %s" % (
+        counted(constant.size, "column"),
+        seen.path,
+        "is" if constant.size == 1 else "are",
+        listed([names[i] for i in constant]),
+    )
+    return seen._replace(notes=seen.notes + (words,))
 
 
 def check_classes(largest: int, n_classes: Optional[int], where: str) -> int:

@@ -2,9 +2,11 @@
 
 Classes are numbered in the sorted order of the subfolders' names. Images are rotated as their EXIF
 data say, and resized to ``dataset.input_shape``, which must be given unless all have the same
-size; 1 channel means gray, 3 (the default) means color. Pixels stay uint8. Names that begin with
-a dot, other files, and deeper folders are ignored. There is no test set: a part is held out, see
-``dataset.split_dataset``.
+size; 1 channel means gray, 3 (the default) means color. Pixels stay uint8. ``class_folders`` says
+what is passed over. There is no test set: a part is held out, see ``dataset.split_dataset``.
+
+A few images that cannot be read are left out and named, the same ones on every machine; more are an
+error.
 
 With partition local a class's subfolder must be named by its number, in 0..n_classes-1, so that
 classes mean the same at every worker: the numbers of other names would depend on the worker's
@@ -20,9 +22,11 @@ import numpy as np
 from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from ...reasons import reason_of
-from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
+from .class_folders import Survey, survey
+from .dataset import Dataset, Seen, Shape, Source, split_dataset
+from .scaling import WHITE
+from .seen import counted, listed
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 BILINEAR = 2  # PIL.Image.BILINEAR, which Pillow's type hints lack
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name
 DEFAULT_CHANNELS = 3
@@ -30,10 +34,15 @@ MAX_BYTES = 4 * 10**9  # of all images together; more is a mistake in dataset.in
 ORIENTATION = 0x0112  # the EXIF tag
 LYING = (5, 6, 7, 8)  # its values that swap width and height
 WIDE_MODES = ("I", "F")  # first letters of Pillow's names for more than 8 bits per channel
+UNREADABLE = 10  # images that may be left out, or a hundredth of all
 
 
-def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes; decode pixels only if headers lack the size.
+class Unreadable(DataError):
+    """A file is not an image, or is damaged."""
+
+
+def look(path: str, section: DatasetSettings) -> Source:
+    """Return shape, classes and scale; decode pixels only if headers lack the size.
 
     Parameters
     ----------
@@ -47,23 +56,9 @@ def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
     DataError
         If the folder is not of this format.
     """
-    folders, n_classes = _class_folders(path, section)
-    if section.input_shape is not None:
-        height, width, channels = section.input_shape
-        if channels not in MODES:
-            raise DataError("dataset.input_shape of images must end in 1 or 3 channels, got %d" % channels)
-        return (height, width, channels), n_classes
-    first, size = "", (0, 0)
-    for file, _ in _files(path, folders):
-        own = _size(file)
-        if not first:
-            first, size = file, own
-        elif own != size:
-            raise DataError(
-                "%s has %d x %d pixels, %s has %d x %d" % ((file,) + own[::-1] + (first,) + size[::-1]),
-                hint="give dataset.input_shape, [height, width, channels], to resize them",
-            )
-    return (size[1], size[0], DEFAULT_CHANNELS), n_classes
+    found = survey(path, section)
+    scale = section.scale if section.scale is not None or section.partition == "local" else WHITE
+    return Source(_shape(path, section, found), found.n_classes, found.names, scale)
 
 
 def load(path: str, settings: Settings) -> Dataset:
@@ -72,28 +67,106 @@ def load(path: str, settings: Settings) -> Dataset:
     Raises
     ------
     DataError
-        If the folder is not of this format, a file is not an image, the data contradict
+        If the folder is not of this format, too many files are not images, the data contradict
         dataset.input_shape or n_classes, or the images do not fit into memory.
     """
-    shape, n_classes = look(path, settings.dataset)
-    files = _files(path, _class_folders(path, settings.dataset)[0])
-    x = _room(len(files), shape, path)
-    for i, (file, _) in enumerate(files):
-        x[i] = _pixels(file, shape)
-    y = np.array([label for _, label in files], np.int64)
-    section = settings.dataset._replace(n_classes=n_classes)
-    return split_dataset(settings._replace(dataset=section), x, y, None, path)
+    section = settings.dataset
+    found = survey(path, section)
+    shape = _shape(path, section, found)
+    x, y = _room(len(found.files), shape, path), np.empty(len(found.files), np.int64)
+    n_read, bad = 0, []
+    for file, label in found.files:
+        try:
+            x[n_read] = _pixels(file, shape)
+        except Unreadable as error:
+            bad.append((file, label, error))
+            continue
+        y[n_read] = label
+        n_read += 1
+    x, y = x[:n_read], y[:n_read]
+    seen = Seen(
+        "images",
+        path,
+        shape=shape,
+        dtype="uint8",
+        class_names=found.names,
+        notes=tuple(found.notes),
+        warnings=_left_out(path, bad, found),
+    )
+    return split_dataset(settings._replace(dataset=section._replace(n_classes=found.n_classes)), x, y, None, seen)
 
 
 def labels(path: str, section: DatasetSettings) -> np.ndarray:
-    """Return the classes of all images as int64 of shape (n,), without opening the files.
+    """Return the classes of the images as int64 of shape (n,), without decoding them.
+
+    Files whose headers cannot be read are left out, as by :func:`load`, which also leaves out images
+    that are cut off.
 
     Raises
     ------
     DataError
-        If the folder is not of this format.
+        If the folder is not of this format, or too many files are not images.
     """
-    return np.array([label for _, label in _files(path, _class_folders(path, section)[0])], np.int64)
+    found = survey(path, section)
+    bad, classes = [], []
+    for file, label in found.files:
+        try:
+            _opened(file).close()
+        except Unreadable as error:
+            bad.append((file, label, error))
+        else:
+            classes.append(label)
+    _left_out(path, bad, found)
+    return np.array(classes, np.int64)
+
+
+def _left_out(path: str, bad: List[Tuple[str, int, Unreadable]], found: Survey) -> Tuple[str, ...]:
+    """Return a sentence on the images that cannot be read; raise DataError if they are too many."""
+    if not bad:
+        return ()
+    file, label, error = bad[0]
+    n_files = len(found.files)
+    words = "%s of %d in %s cannot be read" % (counted(len(bad), "image"), n_files, path)
+    names = listed([os.path.relpath(file, path) for file, _, _ in bad])
+    if len(bad) > max(UNREADABLE, n_files // 100) or len(bad) == n_files:
+        raise DataError("%s: %s" % (words, names), hint=error.detail)
+    for file, label, error in bad:
+        n_bad = sum(other == label for _, other, _ in bad)
+        if n_bad == sum(other == label for _, other in found.files):
+            raise DataError("no image of the folder %s can be read: %s" % (os.path.dirname(file), error.detail))
+    return ("%s and %s not used: %s" % (words, "is" if len(bad) == 1 else "are", names),)
+
+
+def _shape(path: str, section: DatasetSettings, found: Survey) -> Shape:
+    """Return the shape that the settings give, or the common shape of the images."""
+    if section.input_shape is not None:
+        height, width, channels = section.input_shape
+        if channels not in MODES:
+            raise DataError("dataset.input_shape of images must end in 1 or 3 channels, got %d" % channels)
+        if section.channels not in (None, channels):
+            raise DataError(
+                "dataset.channels is %d, but dataset.input_shape ends in %d" % (section.channels, channels),
+                hint="leave dataset.channels null",
+            )
+        return height, width, channels
+    first, size = "", (0, 0)
+    bad: Optional[DataError] = None
+    for file, _ in found.files:
+        try:
+            own = _size(file)
+        except Unreadable as error:
+            bad = bad or error
+            continue
+        if not first:
+            first, size = file, own
+        elif own != size:
+            raise DataError(
+                "%s has %d x %d pixels, %s has %d x %d" % ((file,) + own[::-1] + (first,) + size[::-1]),
+                hint="give dataset.input_shape, [height, width, channels], to resize them",
+            )
+    if not first:
+        raise DataError("no image of %s can be read: %s" % (path, bad and bad.detail))
+    return size[1], size[0], section.channels or DEFAULT_CHANNELS
 
 
 def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
@@ -110,59 +183,6 @@ def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
             "free memory" % (n_images, path, n_bytes, list(shape), MAX_BYTES),
             hint="give a smaller dataset.input_shape",
         ) from None
-
-
-def _class_folders(path: str, section: DatasetSettings) -> Tuple[List[Tuple[str, int]], int]:
-    """Return (name, class) of each subfolder, sorted by name, and the number of classes."""
-    n_classes = section.n_classes
-    names = sorted(
-        name for name in _entries(path) if not name.startswith(".") and os.path.isdir(os.path.join(path, name))
-    )
-    if section.partition == "local":
-        return _numbered_folders(path, names, n_classes)
-    if n_classes is not None and len(names) != n_classes:
-        raise DataError(
-            "%s has %d folders of classes, but dataset.n_classes is %d" % (path, len(names), n_classes),
-            hint="a class without images needs an empty folder",
-        )
-    if len(names) < 2:
-        raise DataError("%s must have a folder for each of 2 or more classes, got %d" % (path, len(names)))
-    return [(name, label) for label, name in enumerate(names)], len(names)
-
-
-def _numbered_folders(path: str, names: List[str], n_classes: Optional[int]) -> Tuple[List[Tuple[str, int]], int]:
-    """Return (name, class) of each subfolder, named by its class, and the number of classes."""
-    if not names:
-        raise DataError("%s must have a folder for each of its classes, got none" % path)
-    for name in names:
-        if not name.isdecimal() or int(name) >= MAX_CLASSES:
-            raise DataError(
-                "%s has a folder %r: with dataset.partition local a class's folder must be named by its "
-                "number, 0..%s" % (path, name, "n_classes-1" if n_classes is None else n_classes - 1),
-                hint="use the same number for a class at every worker",
-            )
-    folders = [(name, int(name)) for name in names]
-    return folders, check_classes(max(label for _, label in folders), n_classes, path)
-
-
-def _files(path: str, folders: List[Tuple[str, int]]) -> List[Tuple[str, int]]:
-    """Return (file, class) of every image, in sorted order."""
-    files = [
-        (os.path.join(path, folder, name), label)
-        for folder, label in folders
-        for name in sorted(_entries(os.path.join(path, folder)))
-        if name.lower().endswith(ENDINGS) and not name.startswith(".")
-    ]
-    if not files:
-        raise DataError("%s has no images in its folders, that is no files ending in %s" % (path, ", ".join(ENDINGS)))
-    return files
-
-
-def _entries(folder: str) -> List[str]:
-    try:
-        return os.listdir(folder)
-    except OSError as error:
-        raise DataError("the folder %s cannot be read: %s" % (folder, error.strerror or error)) from None
 
 
 def _size(file: str) -> Tuple[int, int]:
@@ -217,4 +237,7 @@ def _opened(file: str) -> Any:
 
 
 def _damaged(file: str, error: Exception) -> DataError:
-    return DataError("%s cannot be read as an image: %s" % (file, reason_of(error)))
+    """Return Unreadable if it is due to the content of the file, which is the same on every machine."""
+    if isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno is not None:
+        return DataError("%s cannot be read: %s" % (file, getattr(error, "strerror", None) or "too little memory"))
+    return Unreadable("%s cannot be read as an image: %s" % (file, reason_of(error)))

@@ -1,23 +1,27 @@
 """Reads ``npz:FILE``: the arrays x_train, y_train and, if there is a test set, x_test, y_test.
 
-Images have shape (n, height, width) or (n, height, width, channels); rows of features, shape
-(n, n_features), become samples of shape (n_features, 1, 1), or of ``dataset.input_shape``.
-uint8 means pixels up to 255; other numbers are not scaled. Labels are whole numbers from 0.
-Without a test set a part is held out, see ``dataset.split_dataset``.
+Images have shape (n, height, width) or (n, height, width, channels), with ``dataset.channels_first``
+(n, channels, height, width); rows of features, shape (n, n_features), become samples of shape
+(n_features, 1, 1), or of ``dataset.input_shape``. ``scaling`` says by what values are divided.
+Labels are whole numbers from 0, or texts, which are numbered in sorted order (not with partition
+local). Without a test set a part is held out, see ``dataset.split_dataset``.
 """
 
 import tokenize
 import zipfile
 import zlib
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from ...reasons import reason_of
-from .dataset import Dataset, Shape, as_labels, as_samples, check_classes, split_dataset
+from .dataset import Dataset, Seen, Source, as_labels, as_samples, check_classes, shape_of_samples, split_dataset
 from .idx_files import Arrays
+from .labels import check_names, classes_of
+from .scaling import choose_scale
+from .seen import listed, plain
 
 READ_ERRORS = (
     OSError,
@@ -34,31 +38,41 @@ READ_ERRORS = (
     tokenize.TokenError,
 )  # the last four are raised by numpy for invalid headers
 
+USED = ("x_train", "y_train", "x_test", "y_test")
 
-def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes, without reading the samples.
+
+class Header(NamedTuple):
+    """What an array's header declares; empty if it has none that can be read."""
+
+    shape: Tuple[int, ...]
+    dtype: Any
+
+
+def look(path: str, section: DatasetSettings) -> Source:
+    """Return shape, classes and scale; read the samples only if their range decides the scale.
 
     Parameters
     ----------
     path : str
     section : DatasetSettings
-        Its input_shape and n_classes, if given, take precedence.
+        Its input_shape, n_classes and scale, if given, take precedence.
 
     Raises
     ------
     DataError
         If the file is not of this format.
     """
-    shape, n_classes = section.input_shape, section.n_classes
-    if shape is None:
-        declared = _declared_shape(path)
-        if len(declared) not in (2, 3, 4):
-            raise DataError("x_train in %s must have 2, 3 or 4 axes, got shape %s" % (path, declared))
-        shape = declared[1:] + (1,) * (4 - len(declared))  # (d,) -> (d, 1, 1); (h, w) -> (h, w, 1)
-    if n_classes is None:
-        labels = _read(path, ["y_train"], ["y_test"])
-        n_classes = check_classes(max(_largest(labels[name], name, path) for name in labels), None, path)
-    return (shape[0], shape[1], shape[2]), n_classes
+    headers = _headers(path, ["x_train"])
+    header, where = headers["x_train"], "x_train in %s" % path
+    if header is None:
+        raise DataError("%s is not an array: it has no .npy header" % where)
+    shape = shape_of_samples(header.shape, section, where)
+    if section.n_classes is None or header is None:
+        found, names = _labels(_read(path, ["y_train"], ["y_test"]), section, path)
+        n_classes = check_classes(max(int(part.max()) if part.size else 0 for part in found), None, path)
+    else:
+        n_classes, names = section.n_classes, None
+    return Source(shape, n_classes, names, _scale(path, section, header))
 
 
 def load(path: str, settings: Settings) -> Dataset:
@@ -69,18 +83,26 @@ def load(path: str, settings: Settings) -> Dataset:
     DataError
         If it is not of this format, or contradicts dataset.input_shape or n_classes.
     """
+    section = settings.dataset
     arrays = _read(path, ["x_train", "y_train"], ["x_test", "y_test"])
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise DataError("%s has only one of x_test and y_test" % path, hint="give both, or neither")
-    pairs = [
-        (
-            as_samples(arrays["x_" + part], settings.dataset.input_shape, "x_%s in %s" % (part, path)),
-            as_labels(arrays["y_" + part], "y_%s in %s" % (part, path)),
-        )
-        for part in ("train", "test")
-        if "x_" + part in arrays
+    x_train = arrays["x_train"]
+    x = [
+        as_samples(arrays[name], section, "%s in %s" % (name, path)) for name in ("x_train", "x_test") if name in arrays
     ]
-    return split_dataset(settings, pairs[0][0], pairs[0][1], pairs[1] if len(pairs) == 2 else None, path)
+    y, names = _labels(arrays, section, path)
+    others = [_described(item) for item in sorted(_headers(path, []).items()) if item[0] not in USED]
+    seen = Seen(
+        "npz",
+        path,
+        shape=x_train.shape[1:] if x_train.ndim == 2 else _stored(x_train, section),
+        dtype=x_train.dtype.name,
+        class_names=names,
+        notes=("%s also has %s, which FLQ does not use" % (path, listed(others)),) if others else (),
+        warnings=_odd_test(arrays, path),
+    )
+    return split_dataset(settings, x[0], y[0], (x[1], y[1]) if len(x) == 2 else None, seen)
 
 
 def labels(path: str, section: DatasetSettings) -> np.ndarray:
@@ -91,8 +113,7 @@ def labels(path: str, section: DatasetSettings) -> np.ndarray:
     DataError
         As :func:`load`.
     """
-    arrays = _read(path, ["y_train"], ["y_test"])
-    return np.concatenate([as_labels(arrays[name], "%s in %s" % (name, path)) for name in sorted(arrays)])
+    return np.concatenate(_labels(_read(path, ["y_train"], ["y_test"]), section, path)[0])
 
 
 def read_four(path: str) -> Arrays:
@@ -103,21 +124,87 @@ def read_four(path: str) -> Arrays:
     DataError
         If one is missing, or the file is damaged.
     """
-    arrays = _read(path, ["x_train", "y_train", "x_test", "y_test"], [])
+    arrays = _read(path, list(USED), [])
     return arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"]
 
 
+def _stored(x: np.ndarray, section: DatasetSettings) -> Tuple[int, ...]:
+    """Return the shape of a picture as it is stored, with channels last."""
+    return x.shape[2:] + (x.shape[1],) if x.ndim == 4 and section.channels_first else x.shape[1:]
+
+
+def _scale(path: str, section: DatasetSettings, header: Header) -> Optional[float]:
+    """Return the scale that :func:`load` will choose; None with partition local."""
+    if section.scale is not None or section.partition == "local":
+        return section.scale
+    dtype = np.dtype(header.dtype)
+    if dtype.kind == "b" or len(header.shape) == 2 and dtype != np.uint8:
+        return 1.0
+    x = _read(path, ["x_train"], ["x_test"])
+    parts = [as_samples(x[name], section, "%s in %s" % (name, path)) for name in sorted(x)]
+    seen = Seen(
+        "npz",
+        path,
+        shape=tuple(header.shape[1:]),
+        dtype=dtype.name,
+        lowest=min(float(part.min()) for part in parts),
+        highest=max(float(part.max()) for part in parts),
+    )
+    return choose_scale(seen, section)[0]
+
+
+def _labels(
+    arrays: Dict[str, np.ndarray], section: DatasetSettings, path: str
+) -> Tuple[List[np.ndarray], Optional[Tuple[str, ...]]]:
+    """Return the classes of y_train and, if there is one, y_test, and the names of the classes, if any."""
+    names = [name for name in ("y_train", "y_test") if name in arrays]
+    parts = [arrays[name] for name in names]
+    if not any(part.dtype.kind in "US" for part in parts):
+        return [as_labels(part, "%s in %s" % (name, path)) for name, part in zip(names, parts)], None
+    places: List[str] = []
+    texts: List[str] = []
+    for name, part in zip(names, parts):
+        if part.ndim != 1 and part.shape[1:] != (1,) or part.dtype.kind not in "US":
+            raise DataError(
+                "%s in %s must be texts of shape (n,), got dtype %s of shape %s" % (name, path, part.dtype, part.shape)
+            )
+        places += ["%s[%d]" % (name, i) for i in range(len(part))]
+        texts += [_text(label).strip() for label in part.ravel().tolist()]
+    classes, class_names = classes_of(texts, path, places.__getitem__)
+    if class_names is not None:
+        check_names(class_names, section, path)
+    return np.split(classes, np.cumsum([len(part) for part in parts])[:-1]), class_names
+
+
+def _text(label: Any) -> str:
+    return label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
+
+
+def _odd_test(arrays: Dict[str, np.ndarray], path: str) -> Tuple[str, ...]:
+    """Return a warning if training and test samples are stored differently, and probably scaled differently."""
+    if "x_test" not in arrays or arrays["x_test"].dtype == arrays["x_train"].dtype:
+        return ()
+    words = [
+        "%s is %s (%s to %s)"
+        % (name, arrays[name].dtype, plain(float(arrays[name].min())), plain(float(arrays[name].max())))
+        for name in ("x_train", "x_test")
+    ]
+    return ("%s: %s: are both scaled alike?" % (path, ", ".join(words)),)
+
+
 def _read(path: str, needed: List[str], optional: List[str]) -> Dict[str, np.ndarray]:
+    headers = _headers(path, needed)
+    names = needed + [name for name in optional if name in headers]
+    for name in names:
+        header = headers[name]
+        if header is not None and header.dtype == np.dtype(object):
+            raise DataError(
+                "%s cannot be read as an .npz file: Object arrays are not read, and %s is one" % (path, name),
+                hint="save numbers or texts: %s.astype(%s)" % (name, "str" if name[0] == "y" else "'float32'"),
+            )
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name[: -len(".npy")] for name in archive.namelist() if name.endswith(".npy")]
-            missing = [name for name in needed if name not in names]
-            if missing:
-                raise DataError(
-                    "%s has no array %s; it has %s" % (path, " and ".join(missing), ", ".join(sorted(names)) or "none")
-                )
         with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in needed + [name for name in optional if name in names]}
+            found = {name: arrays[name] for name in names}
     except READ_ERRORS as error:
         raise _unreadable(path, error) from None
     for name, array in found.items():
@@ -126,24 +213,43 @@ def _read(path: str, needed: List[str], optional: List[str]) -> Dict[str, np.nda
     return found
 
 
-def _declared_shape(path: str) -> Tuple[int, ...]:
-    """Return the shape of x_train according to its header."""
+def _headers(path: str, needed: List[str]) -> Dict[str, Optional[Header]]:
+    """Return the header of each array by name, None if it cannot be read; raise DataError if a name is missing."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("x_train.npy") as member:
-            version = np.lib.format.read_magic(member)
+        with zipfile.ZipFile(path) as archive:
+            members = [name for name in archive.namelist() if name.endswith(".npy")]
+            headers = {name[: -len(".npy")]: _header(archive, name) for name in members}
+    except READ_ERRORS as error:
+        raise _unreadable(path, error) from None
+    missing = [name for name in needed if name not in headers]
+    if missing:
+        there = [_described(item) for item in sorted(headers.items())]
+        words = " and ".join(missing)
+        raise DataError(
+            "%s has no array %s; it has %s" % (path, words, listed(there, 12) or "none"),
+            hint="save %s under the name%s %s: np.savez(FILE, x_train=..., y_train=...)"
+            % ("it" if len(missing) == 1 else "them", "s" if len(missing) > 1 else "", words),
+        )
+    return headers
+
+
+def _header(archive: zipfile.ZipFile, member: str) -> Optional[Header]:
+    try:
+        with archive.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
             read_header = (
                 np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
-            return tuple(read_header(member)[0])
-    except KeyError:
-        raise DataError("%s has no array x_train" % path) from None
-    except READ_ERRORS as error:
-        raise _unreadable(path, error) from None
+            shape, _, dtype = read_header(stream)
+            return Header(tuple(shape), dtype)
+    except READ_ERRORS:
+        return None
 
 
-def _largest(labels: np.ndarray, name: str, path: str) -> int:
-    classes = as_labels(labels, "%s in %s" % (name, path))
-    return int(classes.max()) if classes.size else 0
+def _described(item: Tuple[str, Optional[Header]]) -> str:
+    """Return an array in words, such as "images (600, 28, 28) uint8"."""
+    name, header = item
+    return name if header is None else "%s %s %s" % (name, header.shape, header.dtype)
 
 
 def _unreadable(path: str, error: BaseException) -> DataError:

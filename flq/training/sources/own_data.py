@@ -9,6 +9,7 @@ from typing import Tuple
 
 from ...core.settings import DatasetSettings
 from ...errors import DataError
+from .class_folders import is_leftover
 
 OWN = "own"
 EXPECTED = "expected an .npz file, a .csv file, or folders of images, one per class"
@@ -28,7 +29,7 @@ def find(data_dir: str) -> Tuple[str, str]:
             return kind, data_dir
         raise DataError("%s is not a data set, %s" % (data_dir, EXPECTED))
     try:
-        names = sorted(name for name in os.listdir(data_dir) if not name.startswith("."))
+        names = sorted(name for name in os.listdir(data_dir) if not is_leftover(name))
     except OSError as error:
         raise DataError(
             "this worker's data_dir %s cannot be read: %s" % (data_dir, error.strerror or error),

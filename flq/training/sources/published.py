@@ -13,14 +13,15 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 from ...core.settings import Settings
 from ...errors import DataError
 from . import cifar_files, idx_files, npz_file
-from .dataset import Dataset, Shape, as_labels, as_samples, split_dataset
+from .dataset import Dataset, Seen, Shape, as_labels, as_samples, split_dataset
 from .download import DownloadFailed, File, download_missing
+from .scaling import WHITE
 
 DATA_DIR_VARIABLE = "FLQ_DATA_DIR"
 
 
 class Published(NamedTuple):
-    """A data set: shape and number of classes, its reader, and the files on its mirrors."""
+    """A data set: shape and number of classes, its reader, the files on its mirrors, and the classes' names."""
 
     input_shape: Shape
     n_classes: int
@@ -29,6 +30,7 @@ class Published(NamedTuple):
     read_folder: Callable[[str], Optional[idx_files.Arrays]]
     mirrors: Tuple[str, ...]
     files: Tuple[File, ...]
+    class_names: Optional[Tuple[str, ...]] = None
 
 
 class Found(NamedTuple):
@@ -87,6 +89,7 @@ PUBLISHED: Dict[str, Published] = {
             ),
             File("t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
         ),
+        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ),
     "cifar10": Published(
         (32, 32, 3),
@@ -96,6 +99,7 @@ PUBLISHED: Dict[str, Published] = {
         cifar_files.read_folder,
         ("https://www.cs.toronto.edu/~kriz/",),
         (File(cifar_files.ARCHIVE, 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
 }
 
@@ -172,10 +176,16 @@ def _cached_or_downloaded(name: str, own: Optional[str]) -> Found:
 def _checked(settings: Settings, published: Published, found: Found) -> Dataset:
     """Return the data set, checked against the table: files of another data set may have the same names."""
     where = "%s in %s" % (settings.dataset.name, found.place)
-    known = settings.dataset._replace(n_classes=published.n_classes)
+    known = settings.dataset._replace(
+        n_classes=published.n_classes,
+        input_shape=published.input_shape,
+        channels_first=False,
+        channels=None,
+        scale=settings.dataset.scale or WHITE,
+    )
     x_train, y_train, x_test, y_test = found.arrays
     train, test = [
-        (as_samples(x, published.input_shape, where), as_labels(y, where))
-        for x, y in ((x_train, y_train), (x_test, y_test))
+        (as_samples(x, known, where), as_labels(y, where)) for x, y in ((x_train, y_train), (x_test, y_test))
     ]
-    return split_dataset(settings._replace(dataset=known), train[0], train[1], test, where)
+    seen = Seen(settings.dataset.name, where, shape=train[0].shape[1:], dtype=train[0].dtype.name)
+    return split_dataset(settings._replace(dataset=known), train[0], train[1], test, seen)
