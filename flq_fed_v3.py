@@ -369,6 +369,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     mode = rules_from_settings(settings).mode
     task = make_task(settings)
     task.check()  # reports bad settings before TensorFlow starts, which takes seconds
+    for warning in task.seen.warnings if task.seen is not None else ():
+        print("warning: %s" % warning, file=sys.stderr)
     path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
     os.makedirs(args.out, exist_ok=True)
     curves: List[CurveRow] = []

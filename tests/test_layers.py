@@ -85,6 +85,7 @@ LAYERS = {
     "training": layer(
         "errors reasons output console flags locks leftovers device core drawing", "numpy tensorflow keras PIL"
     ),
+    "data": layer("errors output flags core training"),
     "worker": layer(
         "errors reasons console logfile addresses flags durable locks tokens systemd device core protocol training",
         "numpy requests",

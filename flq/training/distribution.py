@@ -19,10 +19,11 @@ from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
 from ..flags import TINY, Flags, within
 from ..output import make_output_safe
-from .datasets import dataset_names, load_dataset, resolve_dataset
+from .datasets import Dataset, dataset_names, load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
 
 PROGRAM = "python -m flq.training.distribution"
+MOST_LETTERS = 20  # of a class's name in the table
 
 
 def class_counts(settings: Settings) -> np.ndarray:
@@ -42,20 +43,27 @@ def class_counts(settings: Settings) -> np.ndarray:
     DataError
         If the data set or the partition cannot be used; there is nothing to count with partition local.
     """
-    dataset = load_dataset(settings)
+    return counts_of(load_dataset(settings), settings)
+
+
+def counts_of(dataset: Dataset, settings: Settings) -> np.ndarray:
+    """Return the class counts of a data set that is loaded already, as :func:`class_counts`."""
     shards = partition(dataset.y_train, settings)
     return np.array([np.bincount(dataset.y_train[shard], minlength=dataset.n_classes) for shard in shards], np.int64)
 
 
-def table(counts: np.ndarray) -> str:
+def table(counts: np.ndarray, class_names: Optional[Sequence[str]] = None) -> str:
     """Return the counts as a text table: worker, samples, and one column per class; the last line is the sum.
 
     Parameters
     ----------
     counts : ndarray of shape (n_workers, n_classes), int
+    class_names : sequence of str, optional
+        The heads of the columns; by default "class 0" and so on.
     """
+    heads = class_names or ["class %d" % label for label in range(counts.shape[1])]
     names = [str(worker_id) for worker_id in range(len(counts))] + ["all"]
-    rows = [["worker", "samples"] + ["class %d" % label for label in range(counts.shape[1])]]
+    rows = [["worker", "samples"] + [name[:MOST_LETTERS] for name in heads]]
     for name, row in zip(names, np.vstack([counts, counts.sum(axis=0)])):
         rows.append([name, str(row.sum())] + [str(count) for count in row])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -163,8 +171,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     args = parse_flags(arguments)
     try:
         settings = resolve_dataset(settings_of(args))
-        counts = class_counts(settings)
-        print(table(counts))
+        dataset = load_dataset(settings)
+        for warning in dataset.seen.warnings:
+            print("warning: %s" % warning, file=sys.stderr)
+        counts = counts_of(dataset, settings)
+        print(table(counts, dataset.class_names))
         if args.out is not None:
             draw(counts, _title(settings.dataset, args.workers), args.out)
             print("written: %s" % args.out)

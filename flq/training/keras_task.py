@@ -101,7 +101,7 @@ class KerasTask(Task):
             require_own_files(self.settings)
             dataset_source(self.settings)
         else:
-            self._partition(load_dataset(self.settings).y_train)
+            self._partition(self._load().y_train)
 
     def start(self) -> Vector:
         """Return x^0: drawn from the seed, or the initial values of a user's own model."""
@@ -119,7 +119,7 @@ class KerasTask(Task):
         if self._master is None:
             samples, scale = no_samples(dataset_source(self.settings).input_shape), 1.0
             if not self._is_local:
-                dataset = load_dataset(self.settings)
+                dataset = self._load()
                 samples, scale = samples._replace(held_x=dataset.x_test, held_y=dataset.y_test), dataset.scale
             self._master = KerasShare(self._network(False), -1, samples, scale, self.settings)
         return self._master
@@ -172,9 +172,15 @@ class KerasTask(Task):
     def _deal(self) -> Tuple[Dataset, List[np.ndarray]]:
         """Return the data set and its partition; read once for all workers that open together."""
         if self._dealt is None:
-            dataset = load_dataset(self.settings)
+            dataset = self._load()
             self._dealt = dataset, [] if self._is_local else self._partition(dataset.y_train)
         return self._dealt
+
+    def _load(self) -> Dataset:
+        """Read the data set, and remember what was seen."""
+        dataset = load_dataset(self.settings)
+        self.seen = dataset.seen
+        return dataset
 
     def _partition(self, labels: np.ndarray) -> List[np.ndarray]:
         return partition(labels, self.settings)

@@ -28,6 +28,7 @@ from ..core.held_back import HeldBack
 from ..core.layout import Layout, Tensor, Vector
 from ..core.settings import Settings
 from ..errors import DataError
+from .sources.seen import Seen
 
 __all__ = ["HeldBack", "Layout", "LocalUpdate", "Metric", "Metrics", "Share", "Task", "Tensor", "Trainer", "Vector"]
 
@@ -102,10 +103,13 @@ class Task:
     notes : list of str
         Lines for the log: what was requested of the device, and what was set; readers may clear
         the list.
+    seen : Seen or None
+        What ``check`` or ``open`` found in the data; None for a task without files, or before it reads them.
     """
 
     layout: Layout
     main_metric = Metric("accuracy", higher_is_better=True)
+    seen: Optional[Seen] = None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -204,5 +208,5 @@ class Trainer:
             raise DataError("worker_id must be in 0..%d, got %r" % (n_workers - 1, worker_id))
         self.task, self.share = task, task.open(worker_id)
         self.n_samples: int = self.share.n_samples
-        self.layout, self.notes = task.layout, task.notes
+        self.layout, self.notes, self.seen = task.layout, task.notes, task.seen
         self.local_update: Callable[..., LocalUpdate] = partial(task.train, self.share)

@@ -23,6 +23,7 @@ from ..reasons import named_reason
 from ..systemd import Watchdog
 from ..tokens import worker_token_source
 from ..training.frameworks import build_trainer
+from ..training.sources.seen import told
 from . import instance, state_file
 from .heartbeat import HeartbeatThread
 from .http_client import MasterClient
@@ -122,6 +123,8 @@ class Worker(Local):
             trainer = build_trainer(settings, self._args.worker_id)
         self._last_round = settings.system.max_rounds
         self._heartbeat.report_s = settings.jetson_optimization.telemetry_s
+        for words, is_warning in told(trainer.seen):
+            logger.log(logging.WARNING if is_warning else logging.INFO, "worker %d: %s", self._args.worker_id, words)
         self._say(trainer.notes)
         logger.info(
             "worker %d: %d samples, %d parameters", self._args.worker_id, trainer.n_samples, trainer.layout.n_params

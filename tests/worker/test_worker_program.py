@@ -235,7 +235,7 @@ def test_a_build_merges_flags_file_environment_and_master_and_logs_the_result(tm
     class Trainer:
         """Keeps its arguments."""
 
-        n_samples, layout = 7, Layout((Tensor("w", (4,)),))
+        n_samples, layout, seen = 7, Layout((Tensor("w", (4,)),)), None
 
         def __init__(self, settings, worker_id):
             self.notes = ["gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1"]

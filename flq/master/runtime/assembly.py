@@ -27,6 +27,7 @@ from ...tokens import is_open_to_others, make_tokens
 from ...training.datasets import resolve_dataset
 from ...training.frameworks import make_task
 from ...training.models import is_custom
+from ...training.sources.seen import told
 from ..http.auth import Gate
 from ..http.descriptors import n_connections, n_open, raise_limit
 from ..http.server import Server, n_threads
@@ -37,7 +38,7 @@ from ..records.artifacts import Results
 from ..records.wire_meter import Meter
 from ..routes.app import create_app
 from ..routes.starting import STARTING, Switch, starting_app
-from ..storage.resume import Past, begin_journal, check_may_resume, hold
+from ..storage.resume import Past, as_begun, begin_journal, check_may_resume, hold
 from ..storage.run_index import claimed, make_run_folder
 from ..storage.store import Store
 from .configured_sinks import sinks_of
@@ -59,6 +60,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
     """
     settings = resolve_dataset(config)
     if past is not None:
+        settings = as_begun(past.about, settings)
         check_may_resume(past, settings)
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
     max_connections = n_connections(
@@ -66,8 +68,11 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
     )
     began = time.monotonic()
     logger.info("start=reading_data dataset=%s", settings.dataset.name, extra=FOR_A_BAR)
-    make_task(settings).check()  # reject unusable data before listening
+    task = make_task(settings)
+    task.check()  # reject unusable data before listening
     read_s = time.monotonic() - began
+    for words, is_warning in told(task.seen):
+        logger.log(logging.WARNING if is_warning else logging.INFO, "%s", words)
     results_dir = os.path.join(project_dir, config.report.results_dir)
     with ExitStack() as closing:  # closes in reverse order
         run_dir = closing.enter_context(claimed(results_dir)) if past is None else past.run_dir

@@ -48,7 +48,7 @@ def channels_last(shape: Sequence[int], section: DatasetSettings, where: str) ->
                 hint="set dataset.channels_first to false",
             )
         return (shape[0],) + shape[2:] + (shape[1],)
-    if looks_first and (section.input_shape is None or tuple(section.input_shape) != shape[1:]):
+    if looks_first and section.input_shape is None:  # which would say what the axes are
         raise DataError(
             "%s has shape %s, whose second axis looks like the channels; FLQ expects (n, height, width, channels)"
             % (where, shape),

@@ -24,7 +24,7 @@ def find(data_dir: str) -> Tuple[str, str]:
         If there is no data set, or more than one.
     """
     if os.path.isfile(data_dir):
-        kind = _kind(data_dir)
+        kind = kind_of(data_dir)
         if kind:
             return kind, data_dir
         raise DataError("%s is not a data set, %s" % (data_dir, EXPECTED))
@@ -35,7 +35,7 @@ def find(data_dir: str) -> Tuple[str, str]:
             "this worker's data_dir %s cannot be read: %s" % (data_dir, error.strerror or error),
             hint="--data_dir names the folder with this worker's own data",
         ) from None
-    files = [name for name in names if _kind(name) and os.path.isfile(os.path.join(data_dir, name))]
+    files = [name for name in names if kind_of(name) and os.path.isfile(os.path.join(data_dir, name))]
     classes = [name for name in names if name.isdecimal() and os.path.isdir(os.path.join(data_dir, name))]
     if len(files) > 1 or files and classes:
         raise DataError(
@@ -43,7 +43,7 @@ def find(data_dir: str) -> Tuple[str, str]:
             hint="--data_dir may also name one of the files",
         )
     if files:
-        return _kind(files[0]), os.path.join(data_dir, files[0])
+        return kind_of(files[0]), os.path.join(data_dir, files[0])
     if any(os.path.isdir(os.path.join(data_dir, name)) for name in names):
         return "images", data_dir
     raise DataError("%s holds no data set, %s" % (data_dir, EXPECTED))
@@ -69,5 +69,6 @@ def require_all_known(section: DatasetSettings) -> None:
         )
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Return the kind of a file by its ending, npz or csv, or "" for others."""
     return {".npz": "npz", ".csv": "csv"}.get(os.path.splitext(name)[1].lower(), "")

@@ -29,23 +29,28 @@ def choose_scale(seen: Seen, section: DatasetSettings) -> Tuple[float, List[str]
     Parameters
     ----------
     seen : Seen
-        Uses path, shape, dtype, lowest, highest, widest.
+        Uses kind, path, shape, dtype, lowest, highest, widest.
     section : DatasetSettings
         Its scale, if not null, is returned. With partition local the pictures of one worker do not
         decide: uint8 has scale 255.
     """
-    if section.scale is not None:
-        return section.scale, _far(seen, section.scale)
-    if seen.kind == "images":
-        return WHITE, []
-    if seen.is_rows:
-        scale = WHITE if _is_bytes(seen) and (seen.highest > DIM or section.partition == "local") else 1.0
-        return scale, _far_features(seen) if scale == 1.0 else [_divided(seen, scale)]
-    return _of_pictures(seen, section.partition == "local")
+    is_local = section.partition == "local"
+    scale, words = (_of_rows if seen.is_rows else _of_pictures)(seen, is_local)
+    if section.scale in (None, scale):
+        return scale, words
+    return section.scale, _far(seen, section.scale)
+
+
+def _of_rows(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
+    if _is_bytes(seen) and (seen.highest > DIM or is_local):
+        return WHITE, [_divided(seen, WHITE)]
+    return 1.0, _far_features(seen)
 
 
 def _of_pictures(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
     lowest, highest = seen.lowest, seen.highest
+    if seen.kind == "images":
+        return WHITE, []
     if lowest == highest:
         scale = WHITE if _is_bytes(seen) else 1.0
         return scale, ["all values of %s are %s" % (seen.path, plain(highest))]

@@ -82,6 +82,15 @@ def sentence(seen: Seen) -> str:
     return "%s: %s; %s" % (os.path.basename(seen.path) or seen.path, ", ".join(parts), range_words(seen))
 
 
+def told(seen: Optional[Seen]) -> List[Tuple[str, bool]]:
+    """Return the sentences on a data set for the log, and whether each is a warning; none without a data set."""
+    if seen is None:
+        return []
+    sentences = [(sentence(seen), False)]
+    sentences += [(note, False) for note in seen.notes]
+    return sentences + [(warning, True) for warning in seen.warnings]
+
+
 def shape_words(seen: Seen) -> str:
     """Return number and shape of the samples, such as "60 rows, 7 features"."""
     if seen.is_rows:

@@ -1,0 +1,206 @@
+"""Shows what FLQ sees in a file or folder, and what it would do with it; trains nothing.
+
+    python -m flq.data check pictures --set dataset.input_shape=[64,64,3]
+
+PATH is a file, a folder, or a name as in ``dataset.name``, such as npz:FILE. The program needs no
+package that a worker does not have.
+"""
+
+import argparse
+import json
+import os
+import sys
+from typing import List, Optional, Sequence
+
+from .core.settings import DatasetSettings, Settings, value_from_json
+from .errors import ConfigError, DataError, FlqError
+from .flags import Flags
+from .output import make_output_safe
+from .training.datasets import DATASETS, FILES, Dataset, load_dataset, resolve_dataset
+from .training.sources import own_data
+from .training.sources.class_folders import content_of
+from .training.sources.seen import class_words, listed, plain, range_words, shape_words
+
+PROGRAM = "python -m flq.data"
+MOST_CLASSES = 20  # lines of the table
+MOST_LETTERS = 40  # of a name in the table
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the program; return its exit code: 0, or 2 with one sentence on stderr."""
+    args = parse_flags(arguments)
+    try:
+        lines = check(args.path, section_of(args.overrides))
+    except FlqError as error:
+        print("%s: error: %s" % (PROGRAM, error), file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Parse the command line."""
+    flags = Flags(prog=PROGRAM, description="Show what FLQ sees in your data, and what it would do with them.")
+    commands = flags.add_subparsers(metavar="check", dest="command")
+    commands.required = True
+    found = commands.add_parser("check", help="read a file or folder and describe it")
+    found.add_argument("path", metavar="PATH", help="a file, a folder, or a name such as csv:FILE")
+    found.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="dataset.KEY=VALUE",
+        help="a setting of the data set, as for the master; may be repeated",
+    )
+    return flags.parse_args(arguments)
+
+
+def section_of(overrides: Sequence[str]) -> DatasetSettings:
+    """Return the settings of a data set that the overrides change.
+
+    Raises
+    ------
+    ConfigError
+        If one is not dataset.KEY=VALUE, or there is no such key or value.
+    """
+    section = DatasetSettings()
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        key = name.strip()[len("dataset.") :] if name.strip().startswith("dataset.") else name.strip()
+        if not equals or key not in section._fields or key == "name":
+            raise ConfigError(
+                "--set must be dataset.KEY=VALUE, got %r" % override[:60],
+                "KEY is one of %s" % ", ".join(field for field in section._fields if field != "name"),
+            )
+        section = section._replace(**{key: _value(key, text)})
+    return section
+
+
+def _value(key: str, text: str):
+    """Return a value as the configuration reads it."""
+    place = "dataset.%s" % key
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if key == "scale" and value == "auto":
+        return None
+    if key == "label_column" and isinstance(value, int):
+        value = str(value)
+    value = value_from_json("dataset", key, value, place)
+    if key == "scale" and value is not None and not value > 0:
+        raise ConfigError("%s must be > 0, got %r" % (place, value))
+    if key == "channels" and value not in (None, 1, 3):
+        raise ConfigError("%s must be 1 or 3, got %r" % (place, value))
+    if key == "input_shape" and value is not None and (len(value) != 3 or min(value) < 1):
+        raise ConfigError("%s must be a list of 3 whole numbers above 0, got %s" % (place, list(value)))
+    if key == "test_fraction" and not 0 < value < 1:
+        raise ConfigError("%s must be in 0..1, got %r" % (place, value))
+    return value
+
+
+def name_of(path: str) -> str:
+    """Return the name by which the settings call a path: csv:FILE, npz:FILE, images:FOLDER.
+
+    Raises
+    ------
+    DataError
+        If there is nothing at the path, or it is of no kind that FLQ reads, or it has several data sets.
+    """
+    if path in DATASETS or path.partition(":")[0] in FILES:
+        return path
+    full = os.path.expanduser(path)
+    if os.path.isfile(full):
+        kind = own_data.kind_of(full)
+        if not kind:
+            raise DataError("%s is not a data set, %s" % (path, own_data.EXPECTED), hint="save a table as .csv")
+        return "%s:%s" % (kind, full)
+    if not os.path.isdir(full):
+        raise DataError("there is no %s" % os.path.abspath(full))
+    found = content_of(full)
+    names = ["%s:%s" % (own_data.kind_of(name), os.path.join(full, name)) for name in found.others]
+    names = [name for name in names if not name.startswith(":")]
+    if found.folders or not names:
+        names.append("images:%s" % full)
+    if len(names) > 1:
+        raise DataError("%s holds more than one data set" % path, hint="name one: %s" % listed(names))
+    return names[0]
+
+
+def check(path: str, section: DatasetSettings) -> List[str]:
+    """Return the lines that say what FLQ sees at a path, and what it would do.
+
+    Raises
+    ------
+    DataError
+        If it cannot be used.
+    """
+    section = section._replace(name=name_of(path))
+    settings = Settings(dataset=section)
+    dataset = load_dataset(resolve_dataset(settings))
+    return _what(dataset) + _classes(dataset) + _remarks(dataset) + _use(dataset, section)
+
+
+def _what(dataset: Dataset) -> List[str]:
+    seen = dataset.seen
+    shape = " x ".join(map(str, dataset.input_shape))
+    lines = [
+        ("data", "%s (%s)" % (seen.path, seen.kind) if seen.kind != seen.path else seen.path),
+        ("samples", shape_words(seen)),
+        ("values", range_words(seen._replace(scale=1.0)).replace("values ", "")),
+        ("scale", _scale_words(seen.scale)),
+        ("input shape", "%s (height, width, channels)" % shape),
+    ]
+    lines += [("class column", seen.detail[len("class in ") :])] if seen.detail else []
+    return ["%-13s %s" % line for line in lines + [("classes", class_words(seen._replace(class_names=None)))]]
+
+
+def _scale_words(scale: float) -> str:
+    return "1, the values stay as they are" if scale == 1.0 else "%s, values are divided by it" % plain(scale)
+
+
+def _classes(dataset: Dataset) -> List[str]:
+    """Return the table of classes."""
+    counts, names = dataset.seen.class_counts, dataset.seen.class_names
+    rows = [
+        (str(label), "" if names is None else names[label][:MOST_LETTERS], str(count))
+        for label, count in enumerate(counts[:MOST_CLASSES])
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [
+        "  %s  %s%s" % (label.rjust(widths[0]), name.ljust(widths[1]) + "  " if names else "", count.rjust(widths[2]))
+        for label, name, count in rows
+    ]
+    rest = len(counts) - MOST_CLASSES
+    return lines + (["  ... and %d more" % rest] if rest > 0 else [])
+
+
+def _remarks(dataset: Dataset) -> List[str]:
+    seen = dataset.seen
+    return ["note: %s" % words for words in seen.notes] + ["warning: %s" % words for words in seen.warnings]
+
+
+def _use(dataset: Dataset, section: DatasetSettings) -> List[str]:
+    """Return what FLQ would do with the data, and the settings to give."""
+    n_test = dataset.seen.n_test
+    held = "a test set of %d samples" % n_test
+    if dataset.seen.kind != "npz" and dataset.seen.kind not in DATASETS:
+        held = "%d of %d samples held out for testing" % (n_test, dataset.seen.n_samples)
+    changed = [
+        (key, value)
+        for key, value in section._asdict().items()
+        if key == "name" or value != getattr(DatasetSettings(), key)
+    ]
+    words = ["--set dataset.%s=%s" % (key, _written(value)) for key, value in changed]
+    return ["", "FLQ would train on %d samples, with %s:" % (len(dataset.y_train), held), "  " + " ".join(words)]
+
+
+def _written(value) -> str:
+    text = value if isinstance(value, str) else json.dumps(value).replace(" ", "")
+    return text if not set(text) & set(" '\"\\$`&|;<>()*?[]#~!{}") else "'%s'" % text.replace("'", "'\\''")
+
+
+if __name__ == "__main__":
+    make_output_safe()
+    sys.exit(main())
