@@ -1,0 +1,118 @@
+"""python -m flq.data check: what it prints, and its exit code."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from flq.data import main
+
+CSV = "a,b,kind\n" + "".join("0.%d,0.%d,%s\n" % (i * 7 % 11, i % 5, ["pear", "fig"][i % 2]) for i in range(20))
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the command in a folder with data; it returns exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fruit.csv").write_text(CSV)
+    (tmp_path / "notes.txt").write_text("x")
+    np.savez("toy.npz", x_train=np.arange(160).reshape(40, 2, 2), y_train=np.arange(40), x_val=np.zeros(3))
+    for name in "train/cat", "train/dog", "empty", "two":
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "two" / "a.csv").write_text(CSV)
+    (tmp_path / "two" / "b.csv").write_text(CSV)
+
+    def run(*arguments):
+        try:
+            code = main(["check", *arguments])
+        except SystemExit as left:
+            code = left.code
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_a_table_is_described_to_the_command_to_give(check):
+    code, said, errors = check("fruit.csv")
+    assert (code, errors) == (0, "")
+    assert said.splitlines() == [
+        "data          fruit.csv (csv)",
+        "samples       20 rows, 2 features",
+        "values        0 to 0.9",
+        "scale         1, the values stay as they are",
+        "input shape   2 x 1 x 1 (height, width, channels)",
+        "class column  column 'kind' (the last)",
+        "classes       2 classes",
+        "  0  fig   10",
+        "  1  pear  10",
+        "",
+        "FLQ would train on 18 samples, with 2 of 20 samples held out for testing:",
+        "  --set dataset.name=csv:fruit.csv",
+    ]
+
+
+def test_many_classes_are_cut_and_notes_and_warnings_are_said(check):
+    code, said, _ = check("toy.npz", "--set", "dataset.test_fraction=0.25", "--set", "scale=200")
+    assert code == 0
+    lines = said.splitlines()
+    assert lines[2:4] == ["values        int64 0 to 159", "scale         200, values are divided by it"]
+    assert lines[6:9] == ["   0  1", "   1  1", "   2  1"] and "  ... and 20 more" in lines
+    assert "note: toy.npz also has x_val (3,) float64, which FLQ does not use" in lines
+    assert lines[-2].startswith("FLQ would train on 30 samples")
+    assert lines[-1] == "  --set dataset.name=npz:toy.npz --set dataset.test_fraction=0.25 --set dataset.scale=200.0"
+
+
+@pytest.mark.parametrize(
+    "arguments, kind",
+    [
+        (["csv:fruit.csv"], "(csv)"),
+        (["fruit.csv", "--set", "dataset.label_column=-1"], "(csv)"),
+        (["./fruit.csv", "--set", "label_column=2"], "(csv)"),
+        (["digits"], "digits"),
+        (["npz:toy.npz", "--set", "dataset.scale=auto", "--set", "dataset.channels=3"], "(npz)"),
+    ],
+)
+def test_a_path_or_a_name_may_be_given(check, arguments, kind):
+    code, said, errors = check(*arguments)
+    assert code == 0 and errors == "" and kind in said.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nothing.csv"], "there is no "),
+        (["notes.txt"], "notes.txt is not a data set, expected an .npz file"),
+        (["train"], "the folder train/cat has no pictures"),
+        (["empty"], "empty must have a folder for each of 2 or more classes, got 0"),
+        (["two"], "two holds more than one data set (name one: csv:two/a.csv, csv:two/b.csv)"),
+        (["."], ". holds more than one data set (name one: csv:./fruit.csv, npz:./toy.npz, images:.)"),
+        (["fruit.csv", "--set", "dataset.label_column=colour"], "fruit.csv has no column 'colour'"),
+        (["fruit.csv", "--set", "dataset.lable_column=0"], "--set must be dataset.KEY=VALUE, got"),
+        (["fruit.csv", "--set", "model.lr=1"], "--set must be dataset.KEY=VALUE, got 'model.lr=1'"),
+        (["fruit.csv", "--set", "dataset.scale=0"], "dataset.scale must be > 0, got 0.0"),
+        (["fruit.csv", "--set", "dataset.scale=much"], "dataset.scale must be a number or null, got 'much'"),
+        (["fruit.csv", "--set", "dataset.channels=2"], "dataset.channels must be 1 or 3, got 2"),
+        (["fruit.csv", "--set", "dataset.input_shape=[8,8]"], "dataset.input_shape must be a list of 3 whole numbers"),
+        (["fruit.csv", "--set", "dataset.test_fraction=1"], "dataset.test_fraction must be in 0..1, got 1.0"),
+        (["fruit.csv", "--set", "dataset.partition=local"], "fruit.csv has texts as classes"),
+    ],
+)
+def test_what_can_not_be_used_is_one_sentence_and_exit_code_2(check, arguments, words):
+    code, said, errors = check(*arguments)
+    assert (code, said) == (2, "")
+    assert errors.startswith("python -m flq.data: error: ") and errors.count("\n") == 1 and words in errors
+
+
+@pytest.mark.parametrize("arguments", [[], ["look", "x"], ["check"], ["check", "a", "b"]])
+def test_wrong_flags_are_one_sentence_and_exit_code_2(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    errors = capsys.readouterr().err
+    assert caught.value.code == 2 and errors.count("\n") == 1 and "error: " in errors
+
+
+def test_it_runs_as_a_module():
+    command = [sys.executable, "-m", "flq.data", "check", "digits"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True)
+    assert done.stdout.startswith("data          digits\nsamples       1797 pictures of 8 x 8 x 1\n")
