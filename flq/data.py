@@ -185,7 +185,7 @@ def _use(dataset: Dataset, section: DatasetSettings) -> List[str]:
     """Return what FLQ would do with the data, and the settings to give."""
     n_test = dataset.seen.n_test
     held = "a test set of %d samples" % n_test
-    if dataset.seen.kind != "npz" and dataset.seen.kind not in DATASETS:
+    if dataset.seen.is_held_out:
         held = "%d of %d samples held out for testing" % (n_test, dataset.seen.n_samples)
     changed = [
         (key, value)

@@ -27,6 +27,7 @@ IN_SHORT = {
     "test_commands.py": 1,
     "test_config.py": 1,
     "test_data.py": 1,
+    "test_data_page.py": 1,
     "test_docs.py": 1,
     "test_habits.py": 1,
     "test_launch.py": 1,

@@ -32,7 +32,7 @@ def test_a_data_set_matches_its_row(name):
         assert x.dtype in (np.uint8, np.float32) and y.dtype == np.int64
         assert x.shape == (len(y), *dataset.input_shape)
         assert set(y) == set(range(dataset.n_classes))
-        seen = x.astype(np.float32) / np.float32(dataset.white)
+        seen = x.astype(np.float32) / np.float32(dataset.scale)
         assert np.isfinite(seen).all() and np.abs(seen).max() < 10  # what a model sees is about 1
 
 

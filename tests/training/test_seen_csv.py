@@ -89,7 +89,7 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         ("0.1,,setosa\n" + rows(), "toy.csv, line 1, column 2 must be a number, got ''"),
         ("nan,0.2,0\n" + rows(), "toy.csv, line 1, column 1 must be a finite number within float32, got nan"),
         (rows(first="a,b,y") + "0.1,inf,0\n", "toy.csv, line 14, column 'b' must be a finite number .* got inf"),
-        (rows(first="a,b,y") + "0.1,red,0\n", r"toy.csv, line 14, column 2 \(b\) must be a number, got 'red' .give a"),
+        (rows(first="a,b,y") + "0.1,red,0\n", r"toy.csv, line 14, column 2 \(b\) must be a number, got 'red' .give"),
         (rows() + "0.1,True,0\n", "line 13, column 2 must be a number, got 'True' .write 1 and 0"),
         (rows() + '0.1,"1,5",0\n', "line 13, column 2 must be a number, got '1,5' .write decimals with a point"),
         (rows() + "0.1,1_0,0\n", "line 13, column 2 must be a number, got '1_0'"),

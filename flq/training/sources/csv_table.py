@@ -149,7 +149,7 @@ class _Reader:
     def _no_number(self, line: int, row: List[str]) -> DataError:
         column = next(i for i, cell in enumerate(row[: self.width]) if i != self.label and number_of(cell) is None)
         cell = row[column].strip()
-        hint = "give a text a number, or remove the column"
+        hint = "give each text a number, or remove the column; dataset.label_column names the column of the class"
         if is_missing(cell):
             hint = "fill in the missing value, or remove the row"
         elif number_of(cell.replace(",", ".")) is not None:

@@ -233,6 +233,7 @@ def split_dataset(
     seen = seen._replace(
         n_samples=len(y_train) + len(y_test),
         n_test=len(y_test),
+        is_held_out=test is None,
         lowest=min(float(x_train.min()), float(x_test.min())),
         highest=max(float(x_train.max()), float(x_test.max())),
         class_counts=tuple(counts.tolist()),

@@ -2,7 +2,7 @@
 
 Example
 -------
->>> seen = Seen("csv", "toy.csv", 60, 6, (7,), "number", 0.0, 4.5, (20, 20, 20), ("a", "b", "c"))
+>>> seen = Seen("csv", "toy.csv", 60, 6, True, (7,), "number", 0.0, 4.5, (20, 20, 20), ("a", "b", "c"))
 >>> sentence(seen._replace(detail="class in column 'y' (the last)"))
 "toy.csv: 60 rows, 7 features, class in column 'y' (the last), 3 classes: a, b, c; values 0 to 4.5"
 >>> class_warnings((0, 5, 5), None, "toy.csv")[0]
@@ -26,6 +26,8 @@ class Seen(NamedTuple):
         The file or folder; for a data set that FLQ knows, its name.
     n_samples, n_test : int
         Number of samples, and how many of them are for testing.
+    is_held_out : bool
+        Whether the samples for testing were held out of the others.
     shape : tuple of int
         Of a sample as it is stored: (7,) is a row of 7 features, (28, 28) a picture.
     dtype : str
@@ -54,6 +56,7 @@ class Seen(NamedTuple):
     path: str
     n_samples: int = 0
     n_test: int = 0
+    is_held_out: bool = False
     shape: Tuple[int, ...] = ()
     dtype: str = ""
     lowest: float = 0.0
