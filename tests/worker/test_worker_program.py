@@ -16,6 +16,7 @@ from flq.core.settings import for_workers
 from flq.errors import OutOfMemory
 from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import Build, Built, Train, Unable
+from flq.training.sources.seen import Seen
 from flq.training.task import LocalUpdate
 from flq.worker.command_line import parse_flags
 from flq.worker.http_client import MasterClient
@@ -235,7 +236,8 @@ def test_a_build_merges_flags_file_environment_and_master_and_logs_the_result(tm
     class Trainer:
         """Keeps its arguments."""
 
-        n_samples, layout, seen = 7, Layout((Tensor("w", (4,)),)), None
+        n_samples, layout = 7, Layout((Tensor("w", (4,)),))
+        seen = Seen("npz", "a.npz", 7, 1, True, (2,), "float32", -1.0, 2.5, (3, 4), warnings=("it looks odd",))
 
         def __init__(self, settings, worker_id):
             self.notes = ["gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1"]
@@ -257,10 +259,13 @@ def test_a_build_merges_flags_file_environment_and_master_and_logs_the_result(tm
     )
     assert caplog.messages == [
         "worker 3: start=reading_data dataset=digits model=mlp",  # for a bar
+        "worker 3: a.npz: 7 rows, 2 features, 2 classes; float32 values -1 to 2.5",
+        "worker 3: it looks odd",
         "worker 3: gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1",
         "worker 3: 7 samples, 4 parameters",
         "worker 3: start=waiting_for_the_first_round rounds=30",
     ]
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING", "INFO", "INFO", "INFO"]
 
 
 SITE = """
