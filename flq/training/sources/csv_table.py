@@ -127,24 +127,30 @@ class _Reader:
             raise DataError(
                 "%s, line %d has %d columns, the first line has %d" % (self._path, number, len(row), self._n_columns)
             )
-        if not any(cell.strip() for cell in row):
+        text = "".join(row)
+        if not text or text.isspace():
             self.n_blank += 1
             return
-        for column in range(self.width, self._n_columns):
-            if row[column].strip():
-                raise DataError(
-                    "%s, line %d, column %d has a value, but the first lines end with a comma there"
-                    % (self._path, number, column + 1)
-                )
+        if self.width < self._n_columns:
+            self._check_end(number, row)
         cells = row[: self.width]
         self.labels.append(cells.pop(self.label).strip())
         self.lines.append(number)
         try:
-            if "_" in "".join(cells):  # Python reads 1_0 as 10
+            if "_" in text and "_" in "".join(cells):  # Python reads 1_0 as 10
                 raise ValueError
             self.values.extend(map(float, cells))
         except ValueError:
             raise self._no_number(number, row) from None
+
+    def _check_end(self, line: int, row: List[str]) -> None:
+        """Reject a line with a value where the first lines end with a comma."""
+        for column in range(self.width, self._n_columns):
+            if row[column].strip():
+                raise DataError(
+                    "%s, line %d, column %d has a value, but the first lines end with a comma there"
+                    % (self._path, line, column + 1)
+                )
 
     def _no_number(self, line: int, row: List[str]) -> DataError:
         column = next(i for i, cell in enumerate(row[: self.width]) if i != self.label and number_of(cell) is None)
