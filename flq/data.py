@@ -12,10 +12,11 @@ import os
 import sys
 from typing import List, Optional, Sequence
 
-from .core.settings import DatasetSettings, Settings, value_from_json
-from .errors import ConfigError, DataError, FlqError
+from .core.settings import DatasetSettings, Settings
+from .errors import DataError, FlqError
 from .flags import Flags
 from .output import make_output_safe
+from .training.dataset_flags import add_set, section_with
 from .training.datasets import DATASETS, FILES, Dataset, load_dataset, resolve_dataset
 from .training.sources import own_data
 from .training.sources.class_folders import content_of
@@ -30,7 +31,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the program; return its exit code: 0, or 2 with one sentence on stderr."""
     args = parse_flags(arguments)
     try:
-        lines = check(args.path, section_of(args.overrides))
+        lines = check(args.path, section_with(DatasetSettings(), args.overrides))
     except FlqError as error:
         print("%s: error: %s" % (PROGRAM, error), file=sys.stderr)
         return 2
@@ -45,59 +46,8 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     commands.required = True
     found = commands.add_parser("check", help="read a file or folder and describe it")
     found.add_argument("path", metavar="PATH", help="a file, a folder, or a name such as csv:FILE")
-    found.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="dataset.KEY=VALUE",
-        help="a setting of the data set, as for the master; may be repeated",
-    )
+    add_set(found)
     return flags.parse_args(arguments)
-
-
-def section_of(overrides: Sequence[str]) -> DatasetSettings:
-    """Return the settings of a data set that the overrides change.
-
-    Raises
-    ------
-    ConfigError
-        If one is not dataset.KEY=VALUE, or there is no such key or value.
-    """
-    section = DatasetSettings()
-    for override in overrides:
-        name, equals, text = override.partition("=")
-        key = name.strip()[len("dataset.") :] if name.strip().startswith("dataset.") else name.strip()
-        if not equals or key not in section._fields or key == "name":
-            raise ConfigError(
-                "--set must be dataset.KEY=VALUE, got %r" % override[:60],
-                "KEY is one of %s" % ", ".join(field for field in section._fields if field != "name"),
-            )
-        section = section._replace(**{key: _value(key, text)})
-    return section
-
-
-def _value(key: str, text: str):
-    """Return a value as the configuration reads it."""
-    place = "dataset.%s" % key
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    if key == "scale" and value == "auto":
-        return None
-    if key == "label_column" and isinstance(value, int):
-        value = str(value)
-    value = value_from_json("dataset", key, value, place)
-    if key == "scale" and value is not None and not value > 0:
-        raise ConfigError("%s must be > 0, got %r" % (place, value))
-    if key == "channels" and value not in (None, 1, 3):
-        raise ConfigError("%s must be 1 or 3, got %r" % (place, value))
-    if key == "input_shape" and value is not None and (len(value) != 3 or min(value) < 1):
-        raise ConfigError("%s must be a list of 3 whole numbers above 0, got %s" % (place, list(value)))
-    if key == "test_fraction" and not 0 < value < 1:
-        raise ConfigError("%s must be in 0..1, got %r" % (place, value))
-    return value
 
 
 def name_of(path: str) -> str:

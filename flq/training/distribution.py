@@ -19,6 +19,7 @@ from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
 from ..flags import TINY, Flags, within
 from ..output import make_output_safe
+from .dataset_flags import add_set, section_with
 from .datasets import Dataset, dataset_names, load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
 
@@ -142,6 +143,7 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         help="fraction held out if the data set has no test set (default: %(default)s)",
     )
     flags.add_argument("--seed", type=within(int, 0, 2**63 - 1), default=42, help="(default: %(default)s)")
+    add_set(flags)
     flags.add_argument("--out", default=None, metavar="FILE.png", help="picture to write")
     args = flags.parse_args(arguments)
     if args.out is not None and not args.out.lower().endswith(".png"):
@@ -170,7 +172,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the program; return its exit code: 0, or 2 with one sentence on stderr."""
     args = parse_flags(arguments)
     try:
-        settings = resolve_dataset(settings_of(args))
+        settings = settings_of(args)
+        settings = resolve_dataset(settings._replace(dataset=section_with(settings.dataset, args.overrides)))
         dataset = load_dataset(settings)
         for warning in dataset.seen.warnings:
             print("warning: %s" % warning, file=sys.stderr)

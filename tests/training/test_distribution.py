@@ -62,6 +62,15 @@ def test_flags_reach_the_settings(capsys):
     assert len(outputs) == 6
 
 
+def test_the_columns_have_the_names_of_the_classes_and_settings_may_be_given(tmp_path, capsys):
+    lines = ["%s,0.%d,0.5\n" % (["pear", "fig"][i % 2], i % 7) for i in range(40)]
+    (tmp_path / "fruit.csv").write_text("kind,a,b\n" + "".join(lines))
+    flags = ["--dataset", "csv:fruit.csv", "--data_dir", str(tmp_path), "--workers", "1", "--batch", "4"]
+    assert main(flags + ["--set", "dataset.label_column=kind"]) == 0
+    assert capsys.readouterr().out.split()[:4] == ["worker", "samples", "fig", "pear"]
+    assert main(flags) == 2 and "must be a number, got 'pear'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("n_workers, n_classes", [(4, 10), (64, 10), (4096, 2), (6, 150)])
 def test_the_picture_is_a_picture(tmp_path, n_workers, n_classes):
     image = pytest.importorskip("PIL.Image")

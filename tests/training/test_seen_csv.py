@@ -33,6 +33,7 @@ def with_row_numbers(first, order=1):
     return first + "\n" + "".join("%d,0.%d,%d\n" % (i * order % 20, i % 7, i % 2) for i in range(20))
 
 
+PARTS = "toy.csv: the classes test, train look like parts of a data set, not like classes"
 TEXTS = ["cat", "dog", "cow"]
 ROW_NUMBERS = "%s of toy.csv looks like row numbers, and a model would learn from them; remove it if it is no feature"
 LAST = "12 rows, 2 features, class in column 3 (the last), 3 classes"
@@ -206,6 +207,8 @@ def test_features_are_the_other_columns_in_order(load):
                 "number the classes 0 to 3 without gaps"
             ],
         ),
+        (rows(first="1,2,3", classes="012"), [], ["line 1 of toy.csv is 1,2,3: remove it if it is a heading"]),
+        (rows(classes=["test", "train"]), [], [PARTS]),
         (rows(classes=["NA", "b"]), [], ["toy.csv: the class 'NA' looks like a missing value"]),
         (rows(classes=["cat", "Cat"]), [], ["toy.csv: the classes 'Cat' and 'cat' differ only in case or blanks"]),
         (

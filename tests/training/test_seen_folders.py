@@ -192,6 +192,27 @@ def test_names_that_differ_in_case_or_blanks_only_are_warned_of(load, names):
     assert warning == "toy: the classes %r and %r differ only in case or blanks" % tuple(sorted(names))
 
 
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (
+            ["0", "1", "10", "2"],
+            "are named by numbers, but numbered in the order of their names: class 2 is 10, class 3 is 2",
+        ),
+        (["1", "2"], "numbered in the order of their names: class 0 is 1, class 1 is 2"),
+        (["train", "test"], "the classes test, train look like parts of a data set, not like classes"),
+    ],
+)
+def test_names_that_mislead_are_warned_of(load, names, words):
+    (warning,) = load({name: 2 for name in names}).seen.warnings
+    assert words in warning
+
+
+@pytest.mark.parametrize("names", [["0", "1", "2"], ["00", "01"], ["train", "car"]])
+def test_names_that_do_not_mislead_are_not_warned_of(load, names):
+    assert load({name: 2 for name in names}).seen.warnings == ()
+
+
 def test_a_class_without_pictures_that_the_settings_expect_is_said(load):
     dataset = load(dict(TWO, bird=None), n_classes=3)
     assert dataset.class_names == ("bird", "cat", "dog") and dataset.seen.class_counts == (0, 6, 6)

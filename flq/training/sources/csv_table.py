@@ -98,7 +98,7 @@ def read_table(path: str, label_column: Optional[str]) -> Table:
         above.add(first)
         reader.values, reader.labels = above.values + reader.values, above.labels + reader.labels
         reader.lines, heading = above.lines + reader.lines, None
-    return _table(path, reader, heading, label_column, first[0])
+    return _table(path, reader, cells[:width], heading, first[0])
 
 
 class _Reader:
@@ -169,9 +169,7 @@ class _Reader:
         )
 
 
-def _table(
-    path: str, reader: _Reader, heading: Optional[List[str]], label_column: Optional[str], first_line: int
-) -> Table:
+def _table(path: str, reader: _Reader, cells: List[str], heading: Optional[List[str]], first_line: int) -> Table:
     """Return the table of what was read; leave out row numbers."""
     if not reader.labels:
         raise DataError("%s has no rows" % path)
@@ -180,7 +178,7 @@ def _table(
     positions = [i for i in range(width) if i != label]
     names = [_name(heading, i) for i in positions]
     _require_finite(path, features, reader.lines, positions, names)
-    notes, warnings = _on_heading(path, heading, positions, label, first_line)
+    notes, warnings = _on_heading(path, cells, heading, positions, label, first_line)
     if reader.n_blank:
         notes.append("%d lines of %s have only commas and are not used" % (reader.n_blank, path))
     counted = [] if len(features) < LEAST_COUNTED else [i for i in range(width - 1) if _counts(features[:, i])]
@@ -206,10 +204,14 @@ def _table(
 
 
 def _on_heading(
-    path: str, heading: Optional[List[str]], positions: List[int], label: int, line: int
+    path: str, cells: List[str], heading: Optional[List[str]], positions: List[int], label: int, line: int
 ) -> Tuple[List[str], List[str]]:
-    """Return notes and warnings on a first line that was taken for the heading although it has numbers."""
-    numbers = [i for i in positions if heading is not None and number_of(heading[i]) is not None]
+    """Return notes and warnings on a first line that might be a heading or a sample."""
+    if heading is None:
+        if cells == [str(i + 1) for i in range(len(cells))] and len(cells) > 2:
+            return [], ["line %d of %s is %s: remove it if it is a heading" % (line, path, ",".join(cells[:5]))]
+        return [], []
+    numbers = [i for i in positions if number_of(heading[i]) is not None]
     if not numbers:
         return [], []
     texts = [heading[i] for i in positions if heading[i] and number_of(heading[i]) is None]

@@ -17,10 +17,11 @@ import numpy as np
 
 from ...core.settings import DatasetSettings
 from ...errors import DataError
-from .seen import alike
+from .seen import alike, listed
 
 MAX_CLASSES = 10**6  # more is a mistake in the labels
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "?", "null", "none", "-")  # what stands for a missing value
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")  # names of parts of a data set
 HINT = "number the classes 0, 1, 2, ... or name all of them; remove rows without a class"
 
 Place = Callable[[int], str]  # of a label, by its index: "line 3, column 2"
@@ -101,6 +102,14 @@ def check_names(names: Tuple[str, ...], section: DatasetSettings, path: str) -> 
 def name_warnings(names: Optional[Sequence[str]], where: str) -> List[str]:
     """Return sentences on names of classes that look like mistakes."""
     found = ["%s: the classes %r and %r differ only in case or blanks" % (where, a, b) for a, b in alike(names or ())]
+    numbered = [int(name) for name in names or () if name.isdecimal()]
+    if names and len(numbered) == len(names) and numbered != list(range(len(names))):
+        found.append(
+            "%s: the classes are named by numbers, but numbered in the order of their names: %s"
+            % (where, listed(["class %d is %s" % pair for pair in enumerate(names) if pair[0] != numbered[pair[0]]], 3))
+        )
+    if names and all(name.lower() in PARTS for name in names):
+        found.append("%s: the classes %s look like parts of a data set, not like classes" % (where, listed(names)))
     odd = [name for name in names or () if is_missing(name)]
     if odd:
         found.append("%s: the class %r looks like a missing value" % (where, odd[0]))
