@@ -11,7 +11,7 @@ scaling        the value that means 1.0       dataset       Dataset, and its che
 idx_files      the format of MNIST            cifar_files   the binary version of CIFAR-10
 published      finds or downloads these       download      downloads and verifies files
 npz_file, csv_file, image_folder              the user's own data
-csv_table      what is the heading and the class              class_folders   what is a class, and what is not
+csv_heading, csv_table   the first line, the columns     class_folders   what is a class, and what is not
 own_data       finds the user's own data in a folder
 
 The table of all names is in ``flq.training.datasets``. A file that cannot be used is a DataError

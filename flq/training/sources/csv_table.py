@@ -1,12 +1,12 @@
-"""Reads a file of comma-separated numbers, and decides what its first line and its columns are.
+"""Reads a file of comma-separated numbers with a class; ``csv_heading`` decides what its first line is.
 
-The first line is a heading if
-
-* one of its columns before the class is a text, or
-* it is the column numbers that pandas writes (0,1,2,...), or
-* its class is a text, while all other classes are whole numbers or other texts than a usual name of the class.
-
-A hole or a mark of a missing value (``NA``, ``?``) is never a heading. ``Table`` says what was decided.
+Example
+-------
+>>> with open("toy.csv", "w") as stream:
+...     _ = stream.write("width,kind\\n0.5,fig\\n0.25,pear\\n")
+>>> table = read_table("toy.csv", None)
+>>> table.features.tolist(), table.labels, table.label_name
+([[0.5], [0.25]], ['fig', 'pear'], "column 'kind' (the last)")
 """
 
 import csv
@@ -16,15 +16,23 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ...errors import DataError
-from .labels import is_missing, is_whole, number_of
-from .seen import listed
+from .csv_heading import (
+    column_name,
+    column_ordinal,
+    heading_remarks,
+    is_heading,
+    is_heading_by_classes,
+    label_position,
+    no_columns,
+    refuse_other_separators,
+    used_width,
+)
+from .labels import is_missing, number_of
 
 Line = Tuple[int, List[str]]  # number in the file, and cells
 
-CLASS_HEADINGS = ("label", "labels", "class", "classes", "target", "y", "species", "category")
 ROW_HEADINGS = ("", "unnamed: 0", "index", "id", "row", "no", "nr")
 DROPPED = ("", "unnamed: 0")  # headings of the row numbers that pandas writes
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 LEAST_COUNTED = 3  # rows from which a column 0, 1, 2, ... is taken for row numbers
 TRUTHS = ("true", "false", "yes", "no")
 
@@ -80,20 +88,20 @@ def read_table(path: str, label_column: Optional[str]) -> Table:
         cells[0] = cells[0][1:].strip()
     below = [] if second is None else [cell.strip() for cell in second[1]]
     if len(cells) < 2:
-        raise _no_columns(path, first[1][0])
-    width = _width(cells, below)
-    label, is_named = _label_position(path, cells[:width], label_column)
-    _refuse_other_separators(path, [row[:label] + row[label + 1 :] for row in (cells, below) if row])
+        raise no_columns(path, first[1][0])
+    width = used_width(cells, below)
+    label, is_named = label_position(path, cells[:width], label_column)
+    refuse_other_separators(path, [row[:label] + row[label + 1 :] for row in (cells, below) if row])
     reader = _Reader(path, len(cells), width, label)
     heading: Optional[List[str]] = cells[:width]
-    undecided = not (is_named or _is_heading(heading, below, label))
+    undecided = not (is_named or is_heading(heading, below, label))
     if not undecided:
         reader.names = heading
     for row in [second] if second is not None else []:
         reader.add(row)
     for row in lines:
         reader.add(row)
-    if undecided and not _is_heading_of(heading, below, label, reader.labels):
+    if undecided and not is_heading_by_classes(heading, below, label, reader.labels):
         above = _Reader(path, len(cells), width, label)
         above.add(first)
         reader.values, reader.labels = above.values + reader.values, above.labels + reader.labels
@@ -176,9 +184,9 @@ def _table(path: str, reader: _Reader, cells: List[str], heading: Optional[List[
     width, label = reader.width, reader.label
     features = np.frombuffer(reader.values, np.float32).reshape(len(reader.labels), width - 1)
     positions = [i for i in range(width) if i != label]
-    names = [_name(heading, i) for i in positions]
+    names = [column_name(heading, i) for i in positions]
     _require_finite(path, features, reader.lines, positions, names)
-    notes, warnings = _on_heading(path, cells, heading, positions, label, first_line)
+    notes, warnings = heading_remarks(path, cells, heading, positions, label, first_line)
     if reader.n_blank:
         notes.append("%d lines of %s have only commas and are not used" % (reader.n_blank, path))
     counted = [] if len(features) < LEAST_COUNTED else [i for i in range(width - 1) if _counts(features[:, i])]
@@ -199,30 +207,8 @@ def _table(path: str, reader: _Reader, cells: List[str], heading: Optional[List[
             "%d rows of %s have %d classes; dataset.label_column names the column of the class"
             % (len(reader.labels), path, n_classes)
         )
-    label_name = "%s (%s)" % (_name(heading, label), _ordinal(label, width))
+    label_name = "%s (%s)" % (column_name(heading, label), column_ordinal(label, width))
     return Table(features, reader.labels, reader.lines, names, label, label_name, notes, warnings)
-
-
-def _on_heading(
-    path: str, cells: List[str], heading: Optional[List[str]], positions: List[int], label: int, line: int
-) -> Tuple[List[str], List[str]]:
-    """Return notes and warnings on a first line that might be a heading or a sample."""
-    if heading is None:
-        if cells == [str(i + 1) for i in range(len(cells))] and len(cells) > 2:
-            return [], ["line %d of %s is %s: remove it if it is a heading" % (line, path, ",".join(cells[:5]))]
-        return [], []
-    numbers = [i for i in positions if number_of(heading[i]) is not None]
-    if not numbers:
-        return [], []
-    texts = [heading[i] for i in positions if heading[i] and number_of(heading[i]) is None]
-    if texts and any(not is_whole(heading[i]) for i in numbers):
-        return [], [
-            "line %d of %s was taken for the heading, since %r is no number; correct it if it is a sample"
-            % (line, path, texts[0][:40])
-        ]
-    if number_of(heading[label]) is not None or texts:
-        return ["line %d of %s is a heading of column numbers, not a sample" % (line, path)], []
-    return ["line %d of %s is the heading, since its class is %r" % (line, path, heading[label][:40])], []
 
 
 def _lines(path: str) -> Iterator[Line]:
@@ -239,83 +225,6 @@ def _lines(path: str) -> Iterator[Line]:
         raise DataError("%s is not a CSV file: %s" % (path, error), hint="save it as UTF-8") from None
     except csv.Error as error:
         raise DataError("%s is not a CSV file: %s" % (path, error)) from None
-
-
-def _width(cells: List[str], below: List[str]) -> int:
-    """Return the number of columns without those after a comma at the end of both lines."""
-    width = len(cells)
-    while len(below) == len(cells) and width > 2 and not cells[width - 1] and not below[width - 1]:
-        width -= 1
-    return width
-
-
-def _label_position(path: str, cells: List[str], wanted: Optional[str]) -> Tuple[int, bool]:
-    """Return the position of the class, and whether ``dataset.label_column`` names it by the heading."""
-    low = [cell.lower() for cell in cells]
-    if wanted is not None:
-        found = [i for i, cell in enumerate(cells) if cell == wanted] or [
-            i for i, cell in enumerate(low) if cell == wanted.strip().lower()
-        ]
-        if len(found) > 1:
-            raise DataError(
-                "%s has %d columns %r, which dataset.label_column names" % (path, len(found), wanted),
-                hint="give its number, from 0",
-            )
-        if found and number_of(wanted) is None:
-            return found[0], True
-        try:
-            position = int(wanted)
-        except ValueError:
-            raise DataError(
-                "%s has no column %r, which dataset.label_column names; its first line is %s"
-                % (path, wanted, listed([cell[:40] for cell in cells], 12))
-            ) from None
-        if not -len(cells) <= position < len(cells):
-            raise DataError(
-                "dataset.label_column is %d, but %s has %d columns, 0 to %d"
-                % (position, path, len(cells), len(cells) - 1)
-            )
-        return position % len(cells), False
-    named = [i for i, cell in enumerate(low) if cell in CLASS_HEADINGS]
-    if named and low[-1] not in CLASS_HEADINGS:
-        raise DataError(
-            "%s: the heading calls column %d %r, but FLQ takes the class from the last column, %r"
-            % (path, named[0] + 1, cells[named[0]], cells[-1][:40]),
-            hint="set dataset.label_column=%s, or -1 for the last column" % cells[named[0]],
-        )
-    return len(cells) - 1, False
-
-
-def _is_heading(cells: List[str], below: List[str], label: int) -> bool:
-    """Return whether the first line is a heading, whatever the classes are."""
-    if _is_numbering(cells):
-        return True
-    if _is_indexed(cells, below) and cells[1:] == [str(i) for i in range(len(cells) - 1)]:
-        return True
-    return any(number_of(cell) is None and not is_missing(cell) for i, cell in enumerate(cells) if i != label)
-
-
-def _is_heading_of(cells: List[str], below: List[str], label: int, labels: List[str]) -> bool:
-    """Return whether a first line whose features are all numbers or holes is a heading, by the other classes."""
-    text = cells[label]
-    if number_of(text) is not None or is_missing(text) or text in labels:
-        return False
-    features = cells[:label] + cells[label + 1 :]
-    if _is_indexed(cells, below):
-        features = features[1:]
-    if any(is_missing(cell) for cell in features):
-        return False
-    return all(is_whole(other) for other in set(labels)) or _is_numbering(features)
-
-
-def _is_numbering(cells: List[str]) -> bool:
-    """Return whether the cells are 0, 1, 2, ..., as pandas names columns."""
-    return cells == [str(i) for i in range(len(cells))]
-
-
-def _is_indexed(cells: List[str], below: List[str]) -> bool:
-    """Return whether the first column is that of the row numbers that pandas writes: no heading, then 0."""
-    return len(cells) > 2 and not cells[0] and below[:1] == ["0"]
 
 
 def _counts(column: np.ndarray) -> bool:
@@ -349,43 +258,3 @@ def _first_bad(features: np.ndarray) -> Tuple[int, int]:
         if len(bad):
             return start + int(bad[0][0]), int(bad[0][1])
     return -1, -1
-
-
-def _name(heading: Optional[List[str]], position: int) -> str:
-    if heading is None or not heading[position]:
-        return "column %d" % (position + 1)
-    return "column '%s'" % heading[position][:40]
-
-
-def _ordinal(position: int, width: int) -> str:
-    if position == width - 1:
-        return "the last"
-    return "the first" if position == 0 else "number %d" % (position + 1)
-
-
-def _no_columns(path: str, line: str) -> DataError:
-    for separator, words in SEPARATORS.items():
-        if separator in line:
-            return _separated(path, separator, words)
-    if len(line.split()) > 1:
-        return _separated(path, " ", "blanks")
-    return DataError("%s must have columns separated by commas, a class in one of them, got %r" % (path, line[:40]))
-
-
-def _refuse_other_separators(path: str, rows: List[List[str]]) -> None:
-    """Reject a file whose first two lines have another separator between the columns."""
-    for separator, words in SEPARATORS.items():
-        if all(any(separator in cell for cell in row) for row in rows):
-            raise _separated(path, separator, words)
-
-
-def _separated(path: str, separator: str, words: str) -> DataError:
-    cure = {
-        ";": "sed 's/,/./g; s/;/,/g'",
-        "\t": "tr '\\t' ','",
-        "|": "tr '|' ','",
-        " ": "sed 's/^ *//; s/ *$//; s/  */,/g'",
-    }[separator]
-    return DataError(
-        "%s is separated by %s, expected commas" % (path, words), hint="for instance: %s < %s > new.csv" % (cure, path)
-    )
