@@ -41,6 +41,7 @@ from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
 from flq.reasons import named_reason
 from flq.report.reference import CurveRow, write_curves
+from flq.training.dataset_flags import add_set, section_with
 from flq.training.datasets import dataset_names, resolve_dataset
 from flq.training.frameworks import make_task, model_names
 from flq.training.task import Task, Trainer
@@ -142,13 +143,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
         sections.SystemSettings(
             total_workers=args.M, min_workers=args.M, max_rounds=args.iters, seed=args.seed, threads=args.threads
         ),
-        sections.DatasetSettings(
-            name=args.dataset,
-            batch_size=args.batch,
-            partition=args.partition,
-            dir_alpha=args.dir_alpha,
-            shards_per_worker=args.shards_per_worker,
-            data_dir=args.data_dir,
+        section_with(
+            sections.DatasetSettings(
+                name=args.dataset,
+                batch_size=args.batch,
+                partition=args.partition,
+                dir_alpha=args.dir_alpha,
+                shards_per_worker=args.shards_per_worker,
+                data_dir=args.data_dir,
+            ),
+            args.overrides,
         ),
         sections.ModelSettings(
             name=args.model,
@@ -208,6 +212,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     data.add_argument(
         "--batch", type=within(int, 0, 1e6), default=64, help="samples of a minibatch, 0 = all of a worker's"
     )
+
+    add_set(data)
 
     run = flags.add_argument_group("run")
     run.add_argument("--M", type=within(int, 1, 4096), default=10, help="number of workers")

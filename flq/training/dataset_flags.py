@@ -6,7 +6,6 @@ Example
 (255.0, None, False, '0')
 """
 
-import argparse
 import json
 from typing import Any, Sequence
 
@@ -14,8 +13,8 @@ from ..core.settings import DatasetSettings, value_from_json
 from ..errors import ConfigError
 
 
-def add_set(flags: argparse.ArgumentParser) -> None:
-    """Add the flag --set, whose values are in ``overrides``."""
+def add_set(flags: Any) -> None:
+    """Add the flag --set, whose values are in ``overrides``, to a parser or a group."""
     flags.add_argument(
         "--set",
         action="append",

@@ -237,6 +237,12 @@ def test_what_is_done_and_what_looks_wrong_is_said(load, text, notes, warnings):
     assert (list(seen.notes), list(seen.warnings)) == (notes, warnings)
 
 
+def test_names_stand_on_one_line_without_control_characters(load):
+    seen = load(rows(first='"a\nb",c,"k\x1b[1m"', classes=['"x\ny"', "z\x07"]), label_column="k?[1m").seen
+    assert seen.class_names == ("x y", "z?") and seen.columns[0] == "column 'a b'"
+    assert "class in column 'k?[1m' (the last), 2 classes: x y, z?" in sentence(seen)
+
+
 def test_with_partition_local_texts_are_refused_and_gaps_are_no_mistake(load):
     with pytest.raises(DataError, match="texts as classes, such as 'cat': with dataset.partition local"):
         load(rows(classes=TEXTS), partition="local", n_classes=3)

@@ -11,7 +11,7 @@ from ...core.settings import DatasetSettings
 from ...errors import DataError
 from .dataset import check_classes
 from .labels import MAX_CLASSES
-from .seen import counted, listed
+from .seen import counted, listed, one_line
 
 ENDINGS = (
     ".png",
@@ -107,7 +107,7 @@ def survey(path: str, section: DatasetSettings) -> Survey:
     ]
     if not files:
         raise DataError("%s has no images in its folders, that is no files ending in %s" % (path, ", ".join(ENDINGS)))
-    names = None if is_local else tuple(top.folders)
+    names = None if is_local else tuple(map(one_line, top.folders))
     return Survey(files, n_classes, names, _notes(path, top, contents))
 
 

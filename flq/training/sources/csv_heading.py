@@ -14,7 +14,7 @@ from typing import List, Optional, Tuple
 
 from ...errors import DataError
 from .labels import is_missing, is_whole, number_of
-from .seen import listed
+from .seen import listed, one_line
 
 CLASS_HEADINGS = ("label", "labels", "class", "classes", "target", "y", "species", "category")
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -60,8 +60,9 @@ def label_position(path: str, cells: List[str], wanted: Optional[str]) -> Tuple[
     """Return the position of the class, and whether ``dataset.label_column`` names it by the heading."""
     low = [cell.lower() for cell in cells]
     if wanted is not None:
+        wanted = one_line(wanted).strip()
         found = [i for i, cell in enumerate(cells) if cell == wanted] or [
-            i for i, cell in enumerate(low) if cell == wanted.strip().lower()
+            i for i, cell in enumerate(low) if cell == wanted.lower()
         ]
         if len(found) > 1:
             raise DataError(

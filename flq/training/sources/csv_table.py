@@ -28,6 +28,7 @@ from .csv_heading import (
     used_width,
 )
 from .labels import is_missing, number_of
+from .seen import one_line
 
 Line = Tuple[int, List[str]]  # number in the file, and cells
 
@@ -83,10 +84,10 @@ def read_table(path: str, label_column: Optional[str]) -> Table:
     first, second = next(lines, None), next(lines, None)
     if first is None:
         raise DataError("%s has no rows" % path)
-    cells = [cell.strip() for cell in first[1]]
+    cells = [one_line(cell).strip() for cell in first[1]]
     if cells[0].startswith("#"):  # as numpy.savetxt writes a heading
         cells[0] = cells[0][1:].strip()
-    below = [] if second is None else [cell.strip() for cell in second[1]]
+    below = [] if second is None else [one_line(cell).strip() for cell in second[1]]
     if len(cells) < 2:
         raise no_columns(path, first[1][0])
     width = used_width(cells, below)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core.settings import DatasetSettings
 from ...errors import DataError
-from .seen import alike, listed
+from .seen import alike, listed, one_line
 
 MAX_CLASSES = 10**6  # more is a mistake in the labels
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "?", "null", "none", "-")  # what stands for a missing value
@@ -73,9 +73,10 @@ def classes_of(labels: Sequence[str], where: str, place: Place) -> Tuple[np.ndar
     for i, label in enumerate(labels):
         first.setdefault(label, i)
     numbers = _numbers(first, where, place)
-    names = None if numbers is not None else tuple(sorted(first))
-    code = numbers if numbers is not None else {name: i for i, name in enumerate(names)}
-    return np.array([code[label] for label in labels], np.int64), names
+    if numbers is not None:
+        return np.array([numbers[label] for label in labels], np.int64), None
+    code = {label: i for i, label in enumerate(sorted(first))}
+    return np.array([code[label] for label in labels], np.int64), tuple(map(one_line, sorted(first)))
 
 
 def check_names(names: Tuple[str, ...], section: DatasetSettings, path: str) -> None:

@@ -188,6 +188,15 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (" and %d more" % rest if rest > 0 else "")
 
 
+def one_line(text: str) -> str:
+    r"""Return a text from a file as it may stand in a sentence: on one line, without control characters.
+
+    >>> one_line("a\nb\x1b[2J ")
+    'a b?[2J '
+    """
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
+
+
 def plain(value: float) -> str:
     """Return a number as a person writes it.
 
