@@ -94,6 +94,17 @@ def test_mode_bin_watches_the_sign_of_one_coordinate(results):
     assert set(row[1] for row in book["bin_bin"][1:]) <= {-1, 0, 1} and book["bin_bin"][1][1] != 0
 
 
+def test_settings_of_the_data_set_may_be_given():
+    flags = ["--dataset", "csv:a.csv", "--set", "dataset.label_column=0", "--set", "scale=255"]
+    section = flq_fed_v3.settings_of(flq_fed_v3.parse_flags(flags)).dataset
+    assert (section.name, section.label_column, section.scale) == ("csv:a.csv", "0", 255.0)
+
+
+def test_a_wrong_setting_of_the_data_set_is_one_sentence(capsys):
+    code, lines = said_by(capsys, *QUADRATIC, "--set", "dataset.scales=1")
+    assert code == 2 and len(lines) == 1 and "--set must be dataset.KEY=VALUE" in lines[0]
+
+
 def test_the_watched_coordinate_is_the_first_of_those_with_most_votes():
     assert flq_fed_v3.most_agreed(np.array([1, -3, 2, 3])) == 1
 

@@ -3,7 +3,7 @@
 Classes are ordered from left to right, and wide pieces show their number: the figure can be read without colour.
 """
 
-from typing import Any, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from .style import COLUMN, legend_above, new_figure, plain, styled, thousands
 MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB")
 MOST_LABELLED = 20  # classes in the legend; of more, it shows a subset
 MOST_TICKS = 40  # numbered workers on the axis
+MOST_LETTERS = 20  # of a class's name in the legend
 TALLEST = 40.0  # maximum height of the figure, inches
 BAR = 0.82  # height of a bar, as a share of the distance between two workers
 LEAST_INCHES = 0.09  # minimum width per digit and height of a piece that shows its class
@@ -20,7 +21,7 @@ LIGHT = 0.45  # lightness of a background from which text is black
 
 
 @styled
-def class_figure(counts: np.ndarray, title: str = "") -> Any:
+def class_figure(counts: np.ndarray, title: str = "", class_names: Optional[Sequence[str]] = None) -> Any:
     """Draw one bar per worker, split into classes.
 
     Parameters
@@ -29,6 +30,8 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
         Numbers of training samples.
     title : str
         Literal text: ``$`` starts no formula.
+    class_names : sequence of str, optional
+        For the legend; literal texts too.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
     legend_above(
         figure,
-        [Patch(color=colours[label], label=str(label)) for label in shown],
+        [Patch(color=colours[label], label=_named(label, class_names)) for label in shown],
         title="class",
         handlelength=1.0,
         handletextpad=0.4,
@@ -86,6 +89,11 @@ def class_colours(n_classes: int) -> Sequence[Any]:
     if n_classes <= len(MUTED):
         return MUTED[:n_classes]
     return [colormaps["viridis"](label / (n_classes - 1)) for label in range(n_classes)]
+
+
+def _named(label: int, class_names: Optional[Sequence[str]]) -> str:
+    """Return the number of a class and, if it has one, its name."""
+    return str(label) if class_names is None else plain("%d %s" % (label, class_names[label]), MOST_LETTERS)
 
 
 def _lightness(colour: Any) -> float:

@@ -71,7 +71,7 @@ def table(counts: np.ndarray, class_names: Optional[Sequence[str]] = None) -> st
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
 
 
-def draw(counts: np.ndarray, title: str, path: str) -> None:
+def draw(counts: np.ndarray, title: str, path: str, class_names: Optional[Sequence[str]] = None) -> None:
     """Draw one bar per worker, stacked by class, as a PNG file.
 
     Parameters
@@ -80,6 +80,8 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
     title : str
         Drawn literally: ``$`` does not begin mathematics.
     path : str
+    class_names : sequence of str, optional
+        For the legend.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
         If there is no Matplotlib, or the file cannot be written.
     """
     try:
-        content = picture(class_figure(counts, title), "png")
+        content = picture(class_figure(counts, title, class_names), "png")
     except ImportError:
         raise DataError("--out needs the package matplotlib, 3.7 or newer", hint="pip install matplotlib") from None
     try:
@@ -180,7 +182,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         counts = counts_of(dataset, settings)
         print(table(counts, dataset.class_names))
         if args.out is not None:
-            draw(counts, _title(settings.dataset, args.workers), args.out)
+            draw(counts, _title(settings.dataset, args.workers), args.out, dataset.class_names)
             print("written: %s" % args.out)
     except FlqError as error:
         print("%s: error: %s" % (PROGRAM, error), file=sys.stderr)

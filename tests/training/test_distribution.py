@@ -62,6 +62,13 @@ def test_flags_reach_the_settings(capsys):
     assert len(outputs) == 6
 
 
+def test_the_legend_has_the_names_of_the_classes():
+    pytest.importorskip("matplotlib")
+    figure = class_figure(np.ones((2, 3), int), "spread", ["fig", "$x_{$", "a" * 50])
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["0 fig", r"1 \$x_{\$", "2 " + "a" * 15 + "..."]
+
+
 def test_the_columns_have_the_names_of_the_classes_and_settings_may_be_given(tmp_path, capsys):
     lines = ["%s,0.%d,0.5\n" % (["pear", "fig"][i % 2], i % 7) for i in range(40)]
     (tmp_path / "fruit.csv").write_text("kind,a,b\n" + "".join(lines))
