@@ -206,11 +206,11 @@ class Dataset(Section):
         description="Value that means 1.0: samples are divided by it; null or auto = from the range of the data set.",
     )
     channels: Optional[Literal[1, 3]] = Field(
-        description="Channels to which pictures are converted, 1 = gray, 3 = color; null = 3 in folders of images, as "
+        description="Channels to which images are converted, 1 = gray, 3 = color; null = 3 in folders of images, as "
         "stored in arrays."
     )
     channels_first: bool = Field(
-        description="Whether pictures in arrays have shape (n, channels, height, width) instead of (n, height, width, "
+        description="Whether images in arrays have shape (n, channels, height, width) instead of (n, height, width, "
         "channels)."
     )
     label_column: Optional[str] = Field(

@@ -1,6 +1,6 @@
 """Shows what FLQ sees in a file or folder, and what it would do with it; trains nothing.
 
-    python -m flq.data check pictures --set dataset.input_shape=[64,64,3]
+    python -m flq.data check images --set dataset.input_shape=[64,64,3]
 
 PATH is a file, a folder, or a name as in ``dataset.name``, such as npz:FILE. The program needs no
 package that a worker does not have.

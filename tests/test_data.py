@@ -83,7 +83,7 @@ def test_a_path_or_a_name_may_be_given(check, arguments, kind):
     [
         (["nothing.csv"], "there is no "),
         (["notes.txt"], "notes.txt is not a data set, expected an .npz file"),
-        (["train"], "the folder train/cat has no pictures"),
+        (["train"], "the folder train/cat has no images"),
         (["empty"], "empty must have a folder for each of 2 or more classes, got 0"),
         (["two"], "two holds more than one data set (name one: csv:two/a.csv, csv:two/b.csv)"),
         (["."], ". holds more than one data set (name one: csv:./fruit.csv, npz:./toy.npz, images:.)"),
@@ -115,4 +115,4 @@ def test_wrong_flags_are_one_sentence_and_exit_code_2(capsys, arguments):
 def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "flq.data", "check", "digits"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True)
-    assert done.stdout.startswith("data          digits\nsamples       1797 pictures of 8 x 8 x 1\n")
+    assert done.stdout.startswith("data          digits\nsamples       1797 images of 8 x 8 x 1\n")

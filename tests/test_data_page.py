@@ -88,7 +88,7 @@ def arrays(**contents):
 
 
 def larger():
-    """Return a picture of another size."""
+    """Return an image of another size."""
     from PIL import Image
 
     Image.new("RGB", (7, 9)).save("larger.png")

@@ -258,7 +258,7 @@ def test_a_class_may_be_empty(settings_for, folder):
     [
         ([], "must have a folder for each of 2 or more classes, got 0"),
         (["one"], "must have a folder for each of 2 or more classes, got 1"),
-        (["one", "two"], "the folder .*one has no pictures .remove it; or, if it is a class"),
+        (["one", "two"], "the folder .*one has no images .remove it; or, if it is a class"),
     ],
 )
 def test_folders_without_classes_or_images(tmp_path, names, sentence):

@@ -35,7 +35,9 @@ def with_row_numbers(first, order=1):
 
 PARTS = "toy.csv: the classes test, train look like parts of a data set, not like classes"
 TEXTS = ["cat", "dog", "cow"]
-ROW_NUMBERS = "%s of toy.csv looks like row numbers, and a model would learn from them; remove it if it is no feature"
+ROW_NUMBERS = (
+    "%s of toy.csv looks like row numbers, and a model would learn from them; remove it if it is not a feature"
+)
 LAST = "12 rows, 2 features, class in column 3 (the last), 3 classes"
 
 
@@ -228,7 +230,7 @@ def test_features_are_the_other_columns_in_order(load):
         (
             rows(first="O.5,1.5,0"),
             [],
-            ["line 1 of toy.csv was taken for the heading, since 'O.5' is no number; correct it if it is a sample"],
+            ["line 1 of toy.csv was taken for the heading, since 'O.5' is not a number; correct it if it is a sample"],
         ),
     ],
 )

@@ -16,7 +16,7 @@ Image = pytest.importorskip("PIL.Image")
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Return a function that makes a folder of files, given as {path: number of pictures or bytes}, and reads it."""
+    """Return a function that makes a folder of files, given as {path: number of images or bytes}, and reads it."""
     monkeypatch.chdir(tmp_path)
 
     def read(files, **changes):
@@ -30,7 +30,7 @@ def load(tmp_path, monkeypatch):
 
 
 def plant(folder, files):
-    """Make files: a number means so many pictures in a folder, bytes a file's content, None an empty folder."""
+    """Make files: a number means so many images in a folder, bytes a file's content, None an empty folder."""
     for name, content in files.items():
         if isinstance(content, int):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -44,15 +44,15 @@ def plant(folder, files):
 
 
 def image_bytes(ending, mode="RGB"):
-    """Return the content of a picture of 5 x 4 pixels."""
-    path = "picture" + ending
+    """Return the content of an image of 5 x 4 pixels."""
+    path = "image" + ending
     Image.new(mode, (5, 4)).save(path, {".jfif": "JPEG", ".jpe": "JPEG", ".dib": "BMP"}.get(ending))
     with open(path, "rb") as stream:
         return stream.read()
 
 
 TWO = {"cat": 6, "dog": 6}
-SEEN = "toy: 12 pictures of 4 x 5 x 3, 2 classes: cat, dog; uint8 values 0 to 200, divided by 255"
+SEEN = "toy: 12 images of 4 x 5 x 3, 2 classes: cat, dog; uint8 values 0 to 200, divided by 255"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ SEEN = "toy: 12 pictures of 4 x 5 x 3, 2 classes: cat, dog; uint8 values 0 to 20
         (TWO, []),
         (
             dict(TWO, **{".git": 2, "__MACOSX/cat": 2}),
-            ["folders of toy are no classes and are not used: .git, __MACOSX"],
+            ["folders of toy are not classes and are not used: .git, __MACOSX"],
         ),
         (dict(TWO, **{"lost+found": None}), ["are not used: lost[+]found"]),
         (dict(TWO, **{"@eaDir": 2, "#recycle": 3}), ["are not used: #recycle, @eaDir"]),
@@ -73,9 +73,9 @@ SEEN = "toy: 12 pictures of 4 x 5 x 3, 2 classes: cat, dog; uint8 values 0 to 20
             dict(TWO, **{"dog/a.heic": b"x", "dog/b.heic": b"x", "cat/c.txt": b"x"}),
             ["3 files of unknown kinds .[.]heic, [.]txt. .*not used"],
         ),
-        (dict(TWO, **{"dog/2021": 4}), ["4 pictures in the deeper folder toy/dog/2021 are not used"]),
+        (dict(TWO, **{"dog/2021": 4}), ["4 images in the deeper folder toy/dog/2021 are not used"]),
         (dict(TWO, **{"dog/empty": None}), []),
-        (dict(TWO, **{"cover.png": b"x"}), ["1 picture in toy itself, in no folder of a class, is not used"]),
+        (dict(TWO, **{"cover.png": b"x"}), ["1 image in toy itself, in no folder of a class, is not used"]),
     ],
 )
 def test_what_is_no_class_is_passed_over_and_said(load, files, notes):
@@ -90,22 +90,22 @@ def test_what_is_no_class_is_passed_over_and_said(load, files, notes):
     [
         (
             dict(TWO, **{"bird/a.heic": b"x", "bird/b.heic": b"x"}),
-            "the folder toy/bird has no pictures, but 2 files of unknown kinds .[.]heic. .convert them",
+            "the folder toy/bird has no images, but 2 files of unknown kinds .[.]heic. .convert them",
         ),
-        (dict(TWO, bird=None), "the folder toy/bird has no pictures .remove it; or, .* give dataset.n_classes"),
-        (dict(TWO, **{"bird/.hidden.png": b"x"}), "the folder toy/bird has no pictures"),
+        (dict(TWO, bird=None), "the folder toy/bird has no images .remove it; or, .* give dataset.n_classes"),
+        (dict(TWO, **{"bird/.hidden.png": b"x"}), "the folder toy/bird has no images"),
         (
             dict(TWO, **{"bird/2021": 2, "bird/2022": 1}),
-            "the folder toy/bird has no pictures of its own; 2 lie deeper, in bird/2021 .move them up into toy/bird",
+            "the folder toy/bird has no images of its own; 2 lie deeper, in bird/2021 .move them up into toy/bird",
         ),
         (
             {"train/cat": 3, "train/dog": 3, "test/cat": 1, "test/dog": 1},
-            "toy has no pictures in its folders; the folders of classes lie deeper, in toy/train .cat, dog. "
+            "toy has no images in its folders; the folders of classes lie deeper, in toy/train .cat, dog. "
             ".set dataset.name=images:toy/train",
         ),
         ({"data/cat": 3, "data/dog": 3}, "lie deeper, in toy/data .cat, dog. .set dataset.name=images:toy/data"),
         ({"a/b/cat": 3, "a/b/dog": 3, "c": None}, "lie deeper, in toy/a/b .cat, dog."),
-        ({"x.png": b"1", "y.png": b"2"}, "toy has 2 pictures beside its folders, expected a folder for each"),
+        ({"x.png": b"1", "y.png": b"2"}, "toy has 2 images beside its folders, expected a folder for each"),
         ({"cat": 3}, "must have a folder for each of 2 or more classes, got 1"),
         ({"cat": 3, ".dog": 3, "__MACOSX": 3}, "must have a folder for each of 2 or more classes, got 1"),
         (dict(TWO, **{"bird/a.png": b"", "bird/b.png": b"no"}), "no image of the folder toy/bird can be read"),
@@ -126,7 +126,7 @@ def test_a_folder_that_is_no_class_is_refused_by_name(load, files, words):
 
 
 def cut_off():
-    """Return a picture that is cut off behind its header."""
+    """Return an image that is cut off behind its header."""
     return image_bytes(".png")[:-30]
 
 

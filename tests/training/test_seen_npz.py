@@ -32,8 +32,8 @@ def load(tmp_path, monkeypatch):
     return read
 
 
-def pictures(shape=(6, 5), dtype="uint8", highest=255, lowest=0, n=12):
-    """Return n pictures with values from the lowest to the highest, both included."""
+def images(shape=(6, 5), dtype="uint8", highest=255, lowest=0, n=12):
+    """Return n images with values from the lowest to the highest, both included."""
     values = np.linspace(lowest, highest, n * int(np.prod(shape))).reshape((n,) + shape)
     return (values.round() if np.dtype(dtype).kind in "iu" else values).astype(dtype)
 
@@ -42,38 +42,38 @@ Y = np.arange(12) % 3
 
 
 def toy(x=None, y=Y, **others):
-    return dict(others, x_train=pictures() if x is None else x, y_train=y)
+    return dict(others, x_train=images() if x is None else x, y_train=y)
 
 
 @pytest.mark.parametrize(
     "arrays, scale, said",
     [
-        (toy(), 255, "toy.npz: 12 pictures of 6 x 5, 3 classes; uint8 values 0 to 255, divided by 255"),
-        (toy(pictures((6, 5, 3))), 255, "12 pictures of 6 x 5 x 3, 3 classes; uint8 values 0 to 255, divided by 255"),
-        (toy(x_test=pictures(n=3), y_test=Y[:3]), 255, "15 pictures of 6 x 5, 3 classes"),
-        (toy(pictures(highest=16)), 16, "uint8 values 0 to 16, divided by 16"),
-        (toy(pictures(highest=1)), 1, "uint8 values 0 to 1"),
-        (toy(pictures(highest=200)), 255, "uint8 values 0 to 200, divided by 255"),
-        (toy(pictures(dtype="int64")), 255, "int64 values 0 to 255, divided by 255"),
-        (toy(pictures(dtype="float32")), 255, "float32 values 0 to 255, divided by 255"),
-        (toy(pictures(dtype="float64", highest=1)), 1, "float64 values 0 to 1"),
-        (toy(pictures(dtype="float32", highest=1.25)), 1, "float32 values 0 to 1.25"),
-        (toy(pictures(dtype="float32", highest=1, lowest=-1)), 1, "float32 values -1 to 1"),
-        (toy(pictures(dtype="uint16", highest=1000)), 1023, "uint16 values 0 to 1000, divided by 1023"),
-        (toy(pictures(dtype="uint16", highest=4095)), 4095, "uint16 values 0 to 4095, divided by 4095"),
-        (toy(pictures(dtype="uint16", highest=65535)), 65535, "uint16 values 0 to 65535, divided by 65535"),
-        (toy(pictures(dtype="int32", highest=10**6)), 10**6, "int32 values 0 to 1000000, divided by 1000000"),
-        (toy(pictures(dtype="bool", highest=1)), 1, "bool values 0 to 1"),
-        (toy(pictures((7,), "float32", 4.5)), 1, "12 rows, 7 features, 3 classes; float32 values 0 to 4.5"),
-        (toy(pictures((7,), "float32", 900)), 1, "12 rows, 7 features, 3 classes; float32 values 0 to 900"),
-        (toy(pictures((7,), "uint8")), 255, "12 rows, 7 features, 3 classes; uint8 values 0 to 255, divided by 255"),
-        (toy(y=Y[:, None]), 255, "12 pictures of 6 x 5, 3 classes"),
-        (toy(y=Y.astype(float)), 255, "12 pictures of 6 x 5, 3 classes"),
-        (toy(y=Y == 1), 255, "12 pictures of 6 x 5, 2 classes"),
+        (toy(), 255, "toy.npz: 12 images of 6 x 5, 3 classes; uint8 values 0 to 255, divided by 255"),
+        (toy(images((6, 5, 3))), 255, "12 images of 6 x 5 x 3, 3 classes; uint8 values 0 to 255, divided by 255"),
+        (toy(x_test=images(n=3), y_test=Y[:3]), 255, "15 images of 6 x 5, 3 classes"),
+        (toy(images(highest=16)), 16, "uint8 values 0 to 16, divided by 16"),
+        (toy(images(highest=1)), 1, "uint8 values 0 to 1"),
+        (toy(images(highest=200)), 255, "uint8 values 0 to 200, divided by 255"),
+        (toy(images(dtype="int64")), 255, "int64 values 0 to 255, divided by 255"),
+        (toy(images(dtype="float32")), 255, "float32 values 0 to 255, divided by 255"),
+        (toy(images(dtype="float64", highest=1)), 1, "float64 values 0 to 1"),
+        (toy(images(dtype="float32", highest=1.25)), 1, "float32 values 0 to 1.25"),
+        (toy(images(dtype="float32", highest=1, lowest=-1)), 1, "float32 values -1 to 1"),
+        (toy(images(dtype="uint16", highest=1000)), 1023, "uint16 values 0 to 1000, divided by 1023"),
+        (toy(images(dtype="uint16", highest=4095)), 4095, "uint16 values 0 to 4095, divided by 4095"),
+        (toy(images(dtype="uint16", highest=65535)), 65535, "uint16 values 0 to 65535, divided by 65535"),
+        (toy(images(dtype="int32", highest=10**6)), 10**6, "int32 values 0 to 1000000, divided by 1000000"),
+        (toy(images(dtype="bool", highest=1)), 1, "bool values 0 to 1"),
+        (toy(images((7,), "float32", 4.5)), 1, "12 rows, 7 features, 3 classes; float32 values 0 to 4.5"),
+        (toy(images((7,), "float32", 900)), 1, "12 rows, 7 features, 3 classes; float32 values 0 to 900"),
+        (toy(images((7,), "uint8")), 255, "12 rows, 7 features, 3 classes; uint8 values 0 to 255, divided by 255"),
+        (toy(y=Y[:, None]), 255, "12 images of 6 x 5, 3 classes"),
+        (toy(y=Y.astype(float)), 255, "12 images of 6 x 5, 3 classes"),
+        (toy(y=Y == 1), 255, "12 images of 6 x 5, 2 classes"),
         (toy(y=np.array(["pear", "fig", "plum"])[Y]), 255, "3 classes: fig, pear, plum"),
         (toy(y=np.array([b"pear", b"fig", b"plum"])[Y]), 255, "3 classes: fig, pear, plum"),
-        (toy(y=np.array(["0", "1", "2"])[Y]), 255, "12 pictures of 6 x 5, 3 classes;"),
-        (toy(pictures((3, 4, 4))), 255, "12 pictures of 3 x 4 x 4, 3 classes"),  # may be either
+        (toy(y=np.array(["0", "1", "2"])[Y]), 255, "12 images of 6 x 5, 3 classes;"),
+        (toy(images((3, 4, 4))), 255, "12 images of 3 x 4 x 4, 3 classes"),  # may be either
     ],
 )
 def test_arrays_are_seen_for_what_they_are(load, arrays, scale, said):
@@ -87,28 +87,24 @@ def test_arrays_are_seen_for_what_they_are(load, arrays, scale, said):
     [
         (toy(), [], []),
         (
-            toy(x_val=pictures(n=2), names=np.arange(3)),
+            toy(x_val=images(n=2), names=np.arange(3)),
             [r"also has names \(3,\) int64, x_val \(2, 6, 5\) uint8, which"],
             [],
         ),
-        (toy(pictures(highest=16)), [], ["uint8 values 0 to 16: they are divided by 16; dataset.scale sets another"]),
-        (toy(pictures(highest=1)), [], ["uint8 values 0 to 1: they are not divided; dataset.scale sets another"]),
-        (toy(pictures(dtype="int64")), [], ["int64 values 0 to 255: they are divided by 255; dataset.scale sets"]),
-        (toy(pictures(dtype="float32")), [], ["float32 values 0 to 255: they are divided by 255; dataset.scale"]),
-        (toy(pictures(dtype="float32", lowest=-300, highest=300)), [], ["values -300 to 300, .* set dataset.scale to"]),
-        (toy(pictures(dtype="float32", lowest=-3, highest=3)), [], []),
-        (toy(pictures() * 0 + 7), [], ["all values of toy.npz are 7"]),
-        (
-            toy(pictures((7,), "float32", 900)),
-            [],
-            ["column 7 goes from .* to 900; standardize .* or set dataset.scale"],
-        ),
-        (toy(pictures((7,), "float32", 20)), [], []),
-        (toy(pictures((2,), "float32", 1) * [1, 0]), ["1 column of toy.npz is constant: column 2"], []),
+        (toy(images(highest=16)), [], ["uint8 values 0 to 16: they are divided by 16; dataset.scale sets another"]),
+        (toy(images(highest=1)), [], ["uint8 values 0 to 1: they are not divided; dataset.scale sets another"]),
+        (toy(images(dtype="int64")), [], ["int64 values 0 to 255: they are divided by 255; dataset.scale sets"]),
+        (toy(images(dtype="float32")), [], ["float32 values 0 to 255: they are divided by 255; dataset.scale"]),
+        (toy(images(dtype="float32", lowest=-300, highest=300)), [], ["values -300 to 300, .* set dataset.scale to"]),
+        (toy(images(dtype="float32", lowest=-3, highest=3)), [], []),
+        (toy(images() * 0 + 7), [], ["all values of toy.npz are 7"]),
+        (toy(images((7,), "float32", 900)), [], ["column 7 goes from .* to 900; standardize .* or set dataset.scale"]),
+        (toy(images((7,), "float32", 20)), [], []),
+        (toy(images((2,), "float32", 1) * [1, 0]), ["1 column of toy.npz is constant: column 2"], []),
         (toy(y=Y + 1), [], ["the labels of toy.npz run from 1 to 3: the model has 4 outputs, and class 0"]),
         (toy(y=Y * 2), [], ["toy.npz has no samples of the classes 1, 3: the model has 5 outputs, of which 3 have"]),
         (
-            toy(pictures(dtype="int64"), x_test=pictures(dtype="float64", highest=1), y_test=Y),
+            toy(images(dtype="int64"), x_test=images(dtype="float64", highest=1), y_test=Y),
             [],
             [r"x_train is int64 \(0 to 255\), x_test is float64 \(0 to 1\): are both scaled alike", "divided by 255"],
         ),
@@ -122,7 +118,7 @@ def test_what_looks_wrong_is_said(load, arrays, notes, warnings):
             assert re.search(part, words) and "toy.npz" in words
 
 
-X = pictures()
+X = images()
 FIRST = np.zeros((12, 3, 8, 9), np.uint8)
 
 
@@ -169,27 +165,27 @@ def test_what_is_no_data_set_is_refused_with_what_is_there(load, arrays, words):
 
 
 def test_channels_may_be_first_if_the_setting_says_so(load):
-    x = pictures((3, 8, 9))
+    x = images((3, 8, 9))
     dataset = load(toy(x, x_test=x, y_test=Y), channels_first=True)
     assert np.array_equal(dataset.x_train, x.transpose(0, 2, 3, 1)) and dataset.input_shape == (8, 9, 3)
-    assert "12 x" not in sentence(dataset.seen) and "24 pictures of 8 x 9 x 3" in sentence(dataset.seen)
+    assert "12 x" not in sentence(dataset.seen) and "24 images of 8 x 9 x 3" in sentence(dataset.seen)
     with pytest.raises(
         DataError, match="channels_first is true, but x_train in toy.npz has shape .* looks like the channels"
     ):
-        load(toy(pictures((8, 9, 3))), channels_first=True)
+        load(toy(images((8, 9, 3))), channels_first=True)
 
 
 def test_a_shape_that_is_given_settles_where_the_channels_are(load):
-    assert load(toy(pictures((3, 8, 9))), input_shape=[3, 8, 9]).input_shape == (3, 8, 9)
+    assert load(toy(images((3, 8, 9))), input_shape=[3, 8, 9]).input_shape == (3, 8, 9)
     with pytest.raises(
         DataError, match=r"shape \[3, 8, 9\], but dataset.input_shape is \[8, 9, 3\] .*channels_first=true"
     ):
-        load(toy(pictures((3, 8, 9))), input_shape=[8, 9, 3], n_classes=3, partition="local")
+        load(toy(images((3, 8, 9))), input_shape=[8, 9, 3], n_classes=3, partition="local")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
 def test_gray_and_color_become_what_the_setting_says(load, dtype):
-    x = pictures((6, 5, 3), dtype)
+    x = images((6, 5, 3), dtype)
     gray = load(toy(x, x_test=x, y_test=Y), channels=1).x_train
     assert gray.shape == (12, 6, 5, 1)
     luma = x.astype(float) @ [0.299, 0.587, 0.114]
@@ -208,27 +204,27 @@ def test_luma_is_that_of_pillow(load):
 
 
 def test_what_can_not_be_converted_is_refused(load):
-    with pytest.raises(DataError, match="pictures of 5 channels, which cannot be converted to dataset.channels 1"):
-        load(toy(pictures((6, 5, 5))), channels=1)
+    with pytest.raises(DataError, match="images of 5 channels, which cannot be converted to dataset.channels 1"):
+        load(toy(images((6, 5, 5))), channels=1)
     with pytest.raises(
-        DataError, match="dataset.channels converts pictures, but x_train in toy.npz has rows of features"
+        DataError, match="dataset.channels converts images, but x_train in toy.npz has rows of features"
     ):
-        load(toy(pictures((7,))), channels=1)
+        load(toy(images((7,))), channels=1)
 
 
 def test_a_scale_that_is_given_counts(load):
-    dataset = load(toy(pictures(dtype="int64")), scale=100.0)
+    dataset = load(toy(images(dtype="int64")), scale=100.0)
     assert dataset.scale == 100.0 and dataset.seen.warnings == ()
-    (warning,) = load(toy(pictures(dtype="int64")), scale=2.0).seen.warnings
+    (warning,) = load(toy(images(dtype="int64")), scale=2.0).seen.warnings
     assert "values 0 to 255, which dataset.scale 2 makes 0 to 127.5" in warning
 
 
 @pytest.mark.parametrize("highest", [1, 16, 200, 255])
 def test_with_partition_local_bytes_are_pixels_whatever_their_range(load, highest):
-    dataset = load(toy(pictures(highest=highest)), partition="local")
+    dataset = load(toy(images(highest=highest)), partition="local")
     assert dataset.scale == 255.0 and len(dataset.seen.warnings) == (highest <= 16)
 
 
 def test_the_range_is_that_of_training_and_test(load):
-    dataset = load(toy(pictures(dtype="int64", highest=1), x_test=pictures(dtype="int64"), y_test=Y))
+    dataset = load(toy(images(dtype="int64", highest=1), x_test=images(dtype="int64"), y_test=Y))
     assert (dataset.seen.lowest, dataset.seen.highest, dataset.scale) == (0.0, 255.0, 255.0)

@@ -128,7 +128,7 @@ def test_check_keeps_what_it_saw_of_the_data(tmp_path):
     assert task.seen is None and told(task.seen) == []
     task.check()
     (said, is_warning), *warnings = told(task.seen)
-    assert said == "a.npz: 40 pictures of 2 x 2, 3 classes; int64 values 0 to 159, divided by 255" and not is_warning
+    assert said == "a.npz: 40 images of 2 x 2, 3 classes; int64 values 0 to 159, divided by 255" and not is_warning
     assert len(warnings) == 2 and all(is_warning for _, is_warning in warnings)
     assert "run from 1 to 2: the model has 3 outputs" in warnings[0][0] and "dataset.scale" in warnings[1][0]
 

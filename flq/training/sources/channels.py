@@ -1,4 +1,4 @@
-"""Brings pictures in arrays to a common layout: channels last, and 1 or 3 of them.
+"""Brings images in arrays to a common layout: channels last, and 1 or 3 of them.
 
 Example
 -------
@@ -14,9 +14,9 @@ from ...core.settings import DatasetSettings
 from ...errors import DataError
 
 FIRST = (1, 3, 4)  # numbers of channels that an array has first
-MOST_LAST = 4  # channels of a picture: grey, grey and alpha, color, color and alpha
+MOST_LAST = 4  # channels of an image: gray, gray and alpha, color, color and alpha
 RED, GREEN, BLUE = 19595, 38470, 7471  # ITU-R 601 luma in 1/65536, as in Pillow
-PART = 1024  # pictures that are converted at a time
+PART = 1024  # images that are converted at a time
 
 
 def channels_last(shape: Sequence[int], section: DatasetSettings, where: str) -> Tuple[int, ...]:
@@ -59,7 +59,7 @@ def channels_last(shape: Sequence[int], section: DatasetSettings, where: str) ->
 
 
 def shape_with_channels(shape: Tuple[int, ...], section: DatasetSettings, where: str) -> Tuple[int, ...]:
-    """Return the shape of a picture (height, width, channels) after its conversion to ``dataset.channels``.
+    """Return the shape of an image (height, width, channels) after its conversion to ``dataset.channels``.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def shape_with_channels(shape: Tuple[int, ...], section: DatasetSettings, where:
         return shape
     if not 1 <= shape[2] <= MOST_LAST:
         raise DataError(
-            "%s has pictures of %d channels, which cannot be converted to dataset.channels %d"
+            "%s has images of %d channels, which cannot be converted to dataset.channels %d"
             % (where, shape[2], wanted),
             hint="1 to %d channels can be converted" % MOST_LAST,
         )
@@ -79,7 +79,7 @@ def shape_with_channels(shape: Tuple[int, ...], section: DatasetSettings, where:
 
 
 def to_channels(x: np.ndarray, n_channels: Optional[int], where: str) -> np.ndarray:
-    """Return pictures with 1 or 3 channels: gray is repeated, color becomes luma, alpha is left out.
+    """Return images with 1 or 3 channels: gray is repeated, color becomes luma, alpha is left out.
 
     Luma is that of ITU-R 601. Whole numbers are rounded, as in Pillow's mode L.
 
@@ -87,7 +87,7 @@ def to_channels(x: np.ndarray, n_channels: Optional[int], where: str) -> np.ndar
     ----------
     x : ndarray of shape (n, height, width, channels)
     n_channels : 1, 3 or None
-        None leaves the pictures as they are.
+        None leaves the images as they are.
     """
     if n_channels is None or x.shape[3] == n_channels:
         return x

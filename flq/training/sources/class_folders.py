@@ -1,6 +1,6 @@
-"""Finds the folders of classes, and the pictures in them, in a folder.
+"""Finds the folders of classes, and the images in them, in a folder.
 
-What systems and tools leave in folders is no class. A folder without pictures is refused: it would be
+Folders that systems and tools leave behind are not classes. A folder without images is refused: it would be
 a class that moves the numbers of the others. ``survey`` looks at names only and opens no file.
 """
 
@@ -45,7 +45,7 @@ LEFTOVERS = (
     "cache",
     "caches",
 )  # of systems and tools; so is every name that begins with a dot
-DEEPEST = 3  # levels in which pictures are searched for to say where they lie
+DEEPEST = 3  # levels in which images are searched for to say where they lie
 
 
 class Survey(NamedTuple):
@@ -54,7 +54,7 @@ class Survey(NamedTuple):
     Attributes
     ----------
     files : list of (str, int)
-        Each picture and its class, in sorted order.
+        Each image and its class, in sorted order.
     n_classes : int
     names : tuple of str, or None
         Of the classes; None with partition local, where folders are named by numbers.
@@ -70,7 +70,7 @@ class Survey(NamedTuple):
 class Content(NamedTuple):
     """What a folder has: names, sorted, without leftovers."""
 
-    pictures: List[str]
+    images: List[str]
     others: List[str]
     folders: List[str]
 
@@ -81,7 +81,7 @@ def is_leftover(name: str) -> bool:
 
 
 def survey(path: str, section: DatasetSettings) -> Survey:
-    """Return the classes and pictures of a folder.
+    """Return the classes and images of a folder.
 
     Raises
     ------
@@ -98,12 +98,10 @@ def survey(path: str, section: DatasetSettings) -> Survey:
         numbers, n_classes = {name: i for i, name in enumerate(top.folders)}, len(top.folders)
         _check_number(path, top, section.n_classes)
     for name in top.folders:
-        if not contents[name].pictures:
+        if not contents[name].images:
             _check_empty(path, name, contents[name], section)
     files = [
-        (os.path.join(path, name, picture), numbers[name])
-        for name in top.folders
-        for picture in contents[name].pictures
+        (os.path.join(path, name, image), numbers[name]) for name in top.folders for image in contents[name].images
     ]
     if not files:
         raise DataError("%s has no images in its folders, that is no files ending in %s" % (path, ", ".join(ENDINGS)))
@@ -125,9 +123,9 @@ def content_of(folder: str) -> Content:
     except OSError as error:
         raise _no_folder(folder, error) from None
     files = [name for name, is_folder in found if not is_folder]
-    pictures = [name for name in files if name.lower().endswith(ENDINGS)]
+    images = [name for name in files if name.lower().endswith(ENDINGS)]
     others = [name for name in files if not name.lower().endswith(ENDINGS)]
-    return Content(pictures, others, [name for name, is_folder in found if is_folder])
+    return Content(images, others, [name for name, is_folder in found if is_folder])
 
 
 def _no_folder(folder: str, error: OSError) -> DataError:
@@ -137,11 +135,11 @@ def _no_folder(folder: str, error: OSError) -> DataError:
 def _check_number(path: str, top: Content, n_classes: Optional[int]) -> None:
     """Reject another number of folders than of classes."""
     n_folders = len(top.folders)
-    if n_folders < 2 and top.pictures:
+    if n_folders < 2 and top.images:
         raise DataError(
             "%s has %s beside its folders, expected a folder for each of 2 or more classes"
-            % (path, counted(len(top.pictures), "picture")),
-            hint="put the pictures of each class into a folder of its own",
+            % (path, counted(len(top.images), "image")),
+            hint="put the images of each class into a folder of its own",
         )
     if n_classes is not None and n_folders != n_classes:
         raise DataError(
@@ -168,32 +166,32 @@ def _numbers(path: str, folders: List[str], n_classes: Optional[int]) -> Tuple[D
 
 
 def _check_empty(path: str, name: str, content: Content, section: DatasetSettings) -> None:
-    """Reject a folder without pictures; an empty one may be a class if the settings have the number of classes."""
+    """Reject a folder without images; an empty one may be a class if the settings have the number of classes."""
     folder = os.path.join(path, name)
     for inner in content.folders:
-        n_pictures = _n_pictures(os.path.join(folder, inner), DEEPEST)
-        if n_pictures:
+        n_images = _n_images(os.path.join(folder, inner), DEEPEST)
+        if n_images:
             raise DataError(
-                "the folder %s has no pictures of its own; %s lie deeper, in %s"
-                % (folder, n_pictures, os.path.join(name, inner)),
+                "the folder %s has no images of its own; %s lie deeper, in %s"
+                % (folder, n_images, os.path.join(name, inner)),
                 hint="move them up into %s" % folder,
             )
     if content.others:
         raise DataError(
-            "the folder %s has no pictures, but %s of unknown kinds (%s)"
+            "the folder %s has no images, but %s of unknown kinds (%s)"
             % (folder, counted(len(content.others), "file"), listed(_kinds(content.others))),
-            hint="convert them to .png or .jpg, or move the folder away if it is no class",
+            hint="convert them to .png or .jpg, or move the folder away if it is not a class",
         )
     if section.n_classes is None and section.partition != "local":
         raise DataError(
-            "the folder %s has no pictures" % folder,
-            hint="remove it; or, if it is a class without pictures, give dataset.n_classes",
+            "the folder %s has no images" % folder,
+            hint="remove it; or, if it is a class without images, give dataset.n_classes",
         )
 
 
 def _refuse_too_deep(path: str, top: Content, contents: Dict[str, Content]) -> None:
-    """Reject a folder none of whose folders has pictures, but whose deeper ones have; say which to name."""
-    if any(content.pictures for content in contents.values()):
+    """Reject a folder none of whose folders has images, but whose deeper ones have; say which to name."""
+    if any(content.images for content in contents.values()):
         return
     places = [
         place
@@ -203,16 +201,16 @@ def _refuse_too_deep(path: str, top: Content, contents: Dict[str, Content]) -> N
     if places:
         place = next((place for place in places if "train" in os.path.basename(place).lower()), places[0])
         raise DataError(
-            "%s has no pictures in its folders; the folders of classes lie deeper, in %s (%s)"
+            "%s has no images in its folders; the folders of classes lie deeper, in %s (%s)"
             % (path, place, listed(content_of(place).folders)),
             hint="set dataset.name=images:%s" % place,
         )
 
 
 def _folder_of_classes(folder: str, content: Content, depth: int) -> str:
-    """Return the first folder, this one or a deeper one, with 2 or more folders that have pictures, or ""."""
+    """Return the first folder, this one or a deeper one, with 2 or more folders that have images, or ""."""
     inner = {name: content_of(os.path.join(folder, name)) for name in content.folders}
-    if sum(bool(found.pictures) for found in inner.values()) > 1:
+    if sum(bool(found.images) for found in inner.values()) > 1:
         return folder
     if depth:
         for name in content.folders:
@@ -222,10 +220,10 @@ def _folder_of_classes(folder: str, content: Content, depth: int) -> str:
     return ""
 
 
-def _n_pictures(folder: str, depth: int) -> int:
+def _n_images(folder: str, depth: int) -> int:
     content = content_of(folder)
-    inner = sum(_n_pictures(os.path.join(folder, name), depth - 1) for name in content.folders) if depth else 0
-    return len(content.pictures) + inner
+    inner = sum(_n_images(os.path.join(folder, name), depth - 1) for name in content.folders) if depth else 0
+    return len(content.images) + inner
 
 
 def _kinds(names: List[str]) -> List[str]:
@@ -241,11 +239,11 @@ def _notes(path: str, top: Content, contents: Dict[str, Content]) -> List[str]:
         name for name in sorted(os.listdir(path)) if is_leftover(name) and os.path.isdir(os.path.join(path, name))
     ]
     if passed:
-        notes.append("these folders of %s are no classes and are not used: %s" % (path, listed(passed)))
-    if top.pictures:
+        notes.append("these folders of %s are not classes and are not used: %s" % (path, listed(passed)))
+    if top.images:
         notes.append(
             "%s in %s itself, in no folder of a class, %s not used"
-            % (counted(len(top.pictures), "picture"), path, "is" if len(top.pictures) == 1 else "are")
+            % (counted(len(top.images), "image"), path, "is" if len(top.images) == 1 else "are")
         )
     others = [name for content in contents.values() for name in content.others]
     if others:
@@ -254,9 +252,9 @@ def _notes(path: str, top: Content, contents: Dict[str, Content]) -> List[str]:
             % (counted(len(others), "file"), listed(_kinds(others)), path, "is" if len(others) == 1 else "are")
         )
     for name, content in contents.items():
-        for inner in content.folders if content.pictures else ():
-            n_pictures = _n_pictures(os.path.join(path, name, inner), DEEPEST)
-            if n_pictures:
+        for inner in content.folders if content.images else ():
+            n_images = _n_images(os.path.join(path, name, inner), DEEPEST)
+            if n_images:
                 place = os.path.join(path, name, inner)
-                notes.append("%s in the deeper folder %s are not used" % (counted(n_pictures, "picture"), place))
+                notes.append("%s in the deeper folder %s are not used" % (counted(n_images, "image"), place))
     return notes

@@ -7,7 +7,7 @@ The first line is a heading if
 * its class is a text that no other line has, and the other classes are whole numbers, or the other columns are
   0,1,2,....
 
-An empty cell or a mark of a missing value (``NA``, ``?``) is no text.
+An empty cell or a mark of a missing value (``NA``, ``?``) does not count as a text.
 """
 
 from typing import List, Optional, Tuple
@@ -140,7 +140,7 @@ def heading_remarks(
     texts = [heading[i] for i in positions if heading[i] and number_of(heading[i]) is None]
     if texts and any(not is_whole(heading[i]) for i in numbers):
         return [], [
-            "line %d of %s was taken for the heading, since %r is no number; correct it if it is a sample"
+            "line %d of %s was taken for the heading, since %r is not a number; correct it if it is a sample"
             % (line, path, texts[0][:40])
         ]
     if number_of(heading[label]) is not None or texts:

@@ -199,7 +199,7 @@ def _table(path: str, reader: _Reader, cells: List[str], heading: Optional[List[
         counted = [0] if _all_different_whole(features[:, 0]) else []
     for i in counted[:1]:
         warnings.append(
-            "%s of %s looks like row numbers, and a model would learn from them; remove it if it is no feature"
+            "%s of %s looks like row numbers, and a model would learn from them; remove it if it is not a feature"
             % (names[i], path)
         )
     n_classes = len(set(reader.labels))

@@ -9,7 +9,7 @@ Example
 >>> toy.input_shape, toy.n_classes, len(toy.x_train), len(toy.x_test), toy.scale
 ((5, 5, 1), 2, 6, 2, 255.0)
 >>> sentence(toy.seen)
-'toy: 8 pictures of 5 x 5, 2 classes; uint8 values 0 to 199, divided by 255'
+'toy: 8 images of 5 x 5, 2 classes; uint8 values 0 to 199, divided by 255'
 """
 
 from typing import NamedTuple, Optional, Tuple
@@ -58,7 +58,7 @@ class Dataset(NamedTuple):
     y_train, y_test : ndarray of shape (n,), int64
         Classes 0..n_classes-1.
     scale : float
-        The value that means 1.0: 255 for most pictures, 16 for the digits, 1 for features.
+        The value that means 1.0: 255 for most images, 16 for the digits, 1 for features.
     n_classes : int
     name : str
         ``dataset.name``.
@@ -106,7 +106,7 @@ def shape_of_samples(shape: Tuple[int, ...], section: DatasetSettings, where: st
         fits = given is not None and int(np.prod(given)) == shape[1]
         if section.channels is not None and not (fits and given[2] == section.channels):
             raise DataError(
-                "dataset.channels converts pictures, but %s has rows of features" % where,
+                "dataset.channels converts images, but %s has rows of features" % where,
                 hint="set dataset.channels to null",
             )
         found = tuple(given) if fits else (shape[1], 1, 1)

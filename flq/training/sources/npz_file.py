@@ -129,7 +129,7 @@ def read_four(path: str) -> Arrays:
 
 
 def _stored(x: np.ndarray, section: DatasetSettings) -> Tuple[int, ...]:
-    """Return the shape of a picture as it is stored, with channels last."""
+    """Return the shape of an image as it is stored, with channels last."""
     return x.shape[2:] + (x.shape[1],) if x.ndim == 4 and section.channels_first else x.shape[1:]
 
 

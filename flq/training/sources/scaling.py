@@ -15,10 +15,10 @@ from typing import List, Tuple
 from ...core.settings import DatasetSettings
 from .seen import Seen, plain
 
-WHITE = 255.0  # of uint8 pictures
-LEVELS = (1.0, 16.0, 255.0, 1023.0, 4095.0, 65535.0)  # usual highest values of pictures
-DIM = 16.0  # uint8 pictures that are never brighter have 17 levels of grey
-OVERSHOOT = 2.0  # pictures of fractions may exceed 1 a little when they were resized
+WHITE = 255.0  # of uint8 images
+LEVELS = (1.0, 16.0, 255.0, 1023.0, 4095.0, 65535.0)  # usual highest values of images
+DIM = 16.0  # uint8 images that are never brighter have 17 levels of gray
+OVERSHOOT = 2.0  # images of fractions may exceed 1 a little when they were resized
 FAR = 20.0  # beyond it, a model's input is too large to train with usual learning rates
 FAR_FEATURE = 30.0
 
@@ -31,11 +31,11 @@ def choose_scale(seen: Seen, section: DatasetSettings) -> Tuple[float, List[str]
     seen : Seen
         Uses kind, path, shape, dtype, lowest, highest, widest.
     section : DatasetSettings
-        Its scale, if not null, is returned. With partition local the pictures of one worker do not
+        Its scale, if not null, is returned. With partition local the images of one worker do not
         decide: uint8 has scale 255.
     """
     is_local = section.partition == "local"
-    scale, words = (_of_rows if seen.is_rows else _of_pictures)(seen, is_local)
+    scale, words = (_of_rows if seen.is_rows else _of_images)(seen, is_local)
     if section.scale in (None, scale):
         return scale, words
     return section.scale, _far(seen, section.scale)
@@ -47,7 +47,7 @@ def _of_rows(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
     return 1.0, _far_features(seen)
 
 
-def _of_pictures(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
+def _of_images(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
     lowest, highest = seen.lowest, seen.highest
     if seen.kind == "images":
         return WHITE, []

@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     is_held_out : bool
         Whether the samples for testing were held out of the others.
     shape : tuple of int
-        Of a sample as it is stored: (7,) is a row of 7 features, (28, 28) a picture.
+        Of a sample as it is stored: (7,) is a row of 7 features, (28, 28) an image.
     dtype : str
         As stored, such as "uint8"; "number" in a text file.
     lowest, highest : float
@@ -41,13 +41,13 @@ class Seen(NamedTuple):
     detail : str
         Where the classes stand, for the sentence; may be empty.
     columns : tuple of str
-        How to name each column of features; empty for pictures.
+        How to name each column of features; empty for images.
     widest : tuple (str, float, float), or None
         The column of features with the largest value, by name, and its lowest and highest value.
     scale : float
         The value that means 1.0.
     notes : tuple of str
-        Sentences on what was done, such as "2 pictures cannot be read and are not used: ...".
+        Sentences on what was done, such as "2 images cannot be read and are not used: ...".
     warnings : tuple of str
         Sentences on what may be wrong.
     """
@@ -72,7 +72,7 @@ class Seen(NamedTuple):
 
     @property
     def is_rows(self) -> bool:
-        """Whether a sample is a row of features, not a picture."""
+        """Whether a sample is a row of features, not an image."""
         return len(self.shape) == 1
 
 
@@ -98,7 +98,7 @@ def shape_words(seen: Seen) -> str:
     """Return number and shape of the samples, such as "60 rows, 7 features"."""
     if seen.is_rows:
         return "%s, %s" % (counted(seen.n_samples, "row"), counted(seen.shape[0], "feature"))
-    return "%s of %s" % (counted(seen.n_samples, "picture"), " x ".join(map(str, seen.shape)))
+    return "%s of %s" % (counted(seen.n_samples, "image"), " x ".join(map(str, seen.shape)))
 
 
 def class_words(seen: Seen) -> str:
