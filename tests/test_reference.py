@@ -294,8 +294,8 @@ def test_training_that_diverges_is_one_sentence_and_exit_code_1(capsys):
     "error, code, text",
     [
         (KeyError("lr"), 1, "KeyError: 'lr'"),
-        (MemoryError(), 1, "MemoryError: no message"),
-        (RuntimeError("one\ntwo"), 1, "RuntimeError: one"),
+        (MemoryError(), 1, "MemoryError in test_reference.py, line %d"),
+        (RuntimeError("one\ntwo"), 1, "RuntimeError: one two"),
         (OSError("disk"), 1, "OSError: disk"),
         (ConfigError("what", "hint"), 2, "what (hint)"),
         (KeyboardInterrupt(), 130, "stopped"),
@@ -307,7 +307,8 @@ def test_any_error_is_one_sentence(capsys, monkeypatch, error, code, text):
         raise error
 
     monkeypatch.setattr(flq_fed_v3, "make_task", fail)
-    assert said_by(capsys, *QUADRATIC) == (code, ["flq_fed_v3.py: " + text])
+    line = fail.__code__.co_firstlineno + 1
+    assert said_by(capsys, *QUADRATIC) == (code, ["flq_fed_v3.py: " + text.replace("%d", str(line))])
 
 
 def test_without_tensorflow_the_reference_names_the_package(capsys, monkeypatch):
