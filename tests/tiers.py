@@ -38,6 +38,7 @@ IN_SHORT = {
     "test_output.py": 1,
     "test_pythons.py": 1,
     "test_readme.py": 1,
+    "test_reasons.py": 1,
     "test_reference.py": 1,
     "test_requirements.py": 1,
     "test_scripts.py": 1,

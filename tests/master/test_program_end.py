@@ -79,8 +79,8 @@ def log():
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        (RuntimeError("one\ntwo"), "the master cannot continue: RuntimeError: one"),
-        (MemoryError(), "the master cannot continue: MemoryError: no message"),
+        (RuntimeError("one\ntwo"), "the master cannot continue: RuntimeError: one two"),
+        (MemoryError(), "the master cannot continue: MemoryError in test_program_end.py, line 90"),
     ],
 )
 def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_in_the_log(
