@@ -107,7 +107,7 @@ def test_features_become_images_where_the_shape_has_as_many_values(settings_for)
         ("1,2,0\n1,2,1000000\n", "classes must be .* got 1000000 in line 2, column 3"),
         ("1,2,0\n1,3,0\n", "has one class only"),
         ("1,2,a\n1,3,a\n", "has one class only"),
-        ("1,2,1\n", "has one sample only"),
+        ("1,2,1\n", "has one class only"),
         (b"\xff\xfe1,2", "is not a CSV file"),
         (b"1,2,0\n1,\x00,1\n", "line 2, column 2 must be a number|is not a CSV file"),
     ],

@@ -131,6 +131,7 @@ X, Y = images(), LABELS
         ({"x_train": X, "y_train": Y - 1}, "must be classes in 0..999999, got -1..1"),
         ({"x_train": X, "y_train": Y + 10**6}, "must be classes in 0..999999"),
         ({"x_train": X, "y_train": Y * 0}, "has one class only"),
+        ({"x_train": X, "y_train": Y * 0 + 3}, "has one class only"),
         ({"x_train": X, "y_train": np.array([{}] * 10)}, "cannot be read as an .npz file: Object arrays"),
     ],
 )

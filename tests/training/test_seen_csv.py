@@ -113,6 +113,7 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (rows(classes=["-1", "1"]), "classes must be whole numbers in 0..999999 or texts, got -1 in line 1, column 3"),
         (rows(classes=["0.25", "1"]), "got 0.25 in line 1, column 3"),
         (rows(classes="0"), "has one class only, expected 2 or more .dataset.label_column names the column"),
+        (rows(classes="1"), "has one class only, expected 2 or more .dataset.label_column names the column"),
         # the class in another column
         ("label,p0,p1\n" + rows(), "calls column 1 'label', but FLQ takes the class from the last column, 'p1'"),
         ("a,Species,b\n" + rows(), "calls column 2 'Species', .*set dataset.label_column=Species, or -1 for the last"),
@@ -122,6 +123,7 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (rows(first="a,b,y").replace(",", "\t"), "toy.csv is separated by tabs"),
         (rows().replace(",", "|"), "toy.csv is separated by bars"),
         (rows().replace(",", "  "), "toy.csv is separated by blanks"),
+        ("# of a sensor\n" + rows(), "line 1 has 1 column, '# of a sensor', the next line has 3 .remove the line if"),
         (rows(first="a,b,y").encode("utf-16"), "is not a CSV file: .* .save it as UTF-8"),
         ("h\xf6he,b,y\n".encode("latin-1") + rows().encode(), "is not a CSV file: .* .save it as UTF-8"),
         (rows().replace("\n", ",\n") + "1,2,0,7\n", "line 13, column 4 has a value, but the first"),

@@ -228,3 +228,8 @@ def test_with_partition_local_bytes_are_pixels_whatever_their_range(load, highes
 def test_the_range_is_that_of_training_and_test(load):
     dataset = load(toy(images(dtype="int64", highest=1), x_test=images(dtype="int64"), y_test=Y))
     assert (dataset.seen.lowest, dataset.seen.highest, dataset.scale) == (0.0, 255.0, 255.0)
+
+
+def test_samples_of_one_class_alone_are_said_to_teach_nothing(load):
+    (warning,) = load(toy(y=Y * 0 + 1), n_classes=3).seen.warnings
+    assert warning == "all samples of toy.npz are of one class: a model learns nothing from them"

@@ -162,7 +162,7 @@ def _numbers(path: str, folders: List[str], n_classes: Optional[int]) -> Tuple[D
                 hint="use the same number for a class at every worker",
             )
     numbers = {name: int(name) for name in folders}
-    return numbers, check_classes(max(numbers.values()), n_classes, path)
+    return numbers, check_classes(min(numbers.values()), max(numbers.values()), n_classes, path)
 
 
 def _check_empty(path: str, name: str, content: Content, section: DatasetSettings) -> None:

@@ -87,7 +87,7 @@ def _read(path: str, section: DatasetSettings) -> Tuple[Table, np.ndarray, Optio
 def _n_classes(classes: np.ndarray, section: DatasetSettings, path: str) -> int:
     """Return the number of classes."""
     try:
-        return check_classes(int(classes.max()), section.n_classes, path)
+        return check_classes(int(classes.min()), int(classes.max()), section.n_classes, path)
     except DataError as error:
         if section.n_classes is not None:
             raise

@@ -35,7 +35,13 @@ def refuse_other_separators(path: str, rows: List[List[str]]) -> None:
             raise _separated(path, separator, words)
 
 
-def no_columns(path: str, line: str) -> DataError:
+def no_columns(path: str, number: int, line: str, below: List[str]) -> DataError:
+    """Return the error of a file whose first line, of that number, has one column."""
+    if len(below) > 1:
+        return DataError(
+            "%s, line %d has 1 column, %r, the next line has %d" % (path, number, one_line(line)[:40], len(below)),
+            hint="remove the line if it is a comment or a title",
+        )
     for separator, words in SEPARATORS.items():
         if separator in line:
             return _separated(path, separator, words)

@@ -89,7 +89,7 @@ def read_table(path: str, label_column: Optional[str]) -> Table:
         cells[0] = cells[0][1:].strip()
     below = [] if second is None else [one_line(cell).strip() for cell in second[1]]
     if len(cells) < 2:
-        raise no_columns(path, first[1][0])
+        raise no_columns(path, first[0], first[1][0], below)
     width = used_width(cells, below)
     label, is_named = label_position(path, cells[:width], label_column)
     refuse_other_separators(path, [row[:label] + row[label + 1 :] for row in (cells, below) if row])

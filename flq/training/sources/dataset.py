@@ -227,7 +227,8 @@ def split_dataset(
                 "%s: test samples are %s of shape %s, training samples %s of shape %s"
                 % (where, x_test.dtype, list(x_test.shape[1:]), x.dtype, list(x.shape[1:]))
             )
-    n_classes = check_classes(max(y_train.max(), y_test.max()), section.n_classes, where)
+    lowest, largest = min(y_train.min(), y_test.min()), max(y_train.max(), y_test.max())
+    n_classes = check_classes(lowest, largest, section.n_classes, where)
     names = seen.class_names
     counts = np.bincount(y_train, minlength=n_classes) + np.bincount(y_test, minlength=n_classes)
     seen = seen._replace(
@@ -267,8 +268,8 @@ def _with_columns(seen: Seen, x_train: np.ndarray, x_test: np.ndarray) -> Seen:
     return seen._replace(notes=seen.notes + (words,))
 
 
-def check_classes(largest: int, n_classes: Optional[int], where: str) -> int:
-    """Return the number of classes of labels 0..largest.
+def check_classes(lowest: int, largest: int, n_classes: Optional[int], where: str) -> int:
+    """Return the number of classes of labels in lowest..largest.
 
     Raises
     ------
@@ -277,7 +278,7 @@ def check_classes(largest: int, n_classes: Optional[int], where: str) -> int:
     """
     if n_classes is None:
         n_classes = int(largest) + 1
-        if n_classes < 2:
+        if lowest == largest:
             raise DataError("%s has one class only, expected 2 or more" % where)
     elif largest >= n_classes:
         raise DataError("%s has a label %d, but dataset.n_classes is %d" % (where, largest, n_classes))

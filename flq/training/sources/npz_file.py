@@ -69,7 +69,8 @@ def look(path: str, section: DatasetSettings) -> Source:
     shape = shape_of_samples(header.shape, section, where)
     if section.n_classes is None or header is None:
         found, names = _labels(_read(path, ["y_train"], ["y_test"]), section, path)
-        n_classes = check_classes(max(int(part.max()) if part.size else 0 for part in found), None, path)
+        limits = [int(value) for part in found if part.size for value in (part.min(), part.max())] or [0]
+        n_classes = check_classes(min(limits), max(limits), None, path)
     else:
         n_classes, names = section.n_classes, None
     return Source(shape, n_classes, names, _scale(path, section, header))

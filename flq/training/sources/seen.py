@@ -136,6 +136,8 @@ def class_warnings(counts: Sequence[int], names: Optional[Sequence[str]], where:
     if not empty:
         return []
     n_outputs = len(counts)
+    if len(empty) == n_outputs - 1:
+        return ["all samples of %s are of one class: a model learns nothing from them" % where]
     if names is not None:
         named = listed(["%s (%d)" % (names[label], label) for label in empty])
         return ["%s has no samples of the class%s %s" % (where, "" if len(empty) == 1 else "es", named)]
