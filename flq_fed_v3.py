@@ -140,9 +140,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     scale = int(is_v3) if args.scale_by_selected is None else args.scale_by_selected
     b_up, b_down = (None, None) if args.mode == "lowrank" else (args.b, args.b_down)
     return Settings(
-        sections.SystemSettings(
-            total_workers=args.M, min_workers=args.M, max_rounds=args.iters, seed=args.seed, threads=args.threads
-        ),
+        sections.SystemSettings(total_workers=args.M, max_rounds=args.iters, seed=args.seed, threads=args.threads),
         section_with(
             sections.DatasetSettings(
                 name=args.dataset,

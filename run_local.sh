@@ -89,8 +89,7 @@ done
 if [[ -n "$resume" ]]; then
     settings=(--resume ${settings[@]+"${settings[@]}"})
 else
-    settings=(--set "system.total_workers=$n_workers" --set "system.min_workers=$n_workers"
-        ${settings[@]+"${settings[@]}"})
+    settings=(--set "system.total_workers=$n_workers" ${settings[@]+"${settings[@]}"})
 fi
 
 # ---- The environment

@@ -91,10 +91,10 @@ class System(Section):
     total_workers: int = Field(
         ge=1, le=4096, description="Number of workers that may join; ids are 0..total_workers-1."
     )
-    min_workers: int = Field(
+    min_workers: Optional[int] = Field(
         ge=1,
         description="Number of workers that must join before the first round opens; also the quorum at a "
-        "round deadline; at most total_workers.",
+        "round deadline; at most total_workers; null = all of them.",
     )
     max_rounds: int = Field(ge=1, le=10**9, description="Number of rounds of the run.")
     round_deadline_s: float = Field(
@@ -154,8 +154,8 @@ class System(Section):
 
     @field_validator("min_workers")
     @classmethod
-    def _quorum_can_be_met(cls, value: int, info: ValidationInfo) -> int:
-        if value > info.data.get("total_workers", value):
+    def _quorum_can_be_met(cls, value: Optional[int], info: ValidationInfo) -> Optional[int]:
+        if value is not None and value > info.data.get("total_workers", value):
             raise ValueError("at most total_workers = %d" % info.data["total_workers"])
         return value
 
@@ -527,8 +527,9 @@ class Config(Section):
     security: Security
 
     def settings(self) -> Settings:
-        """Return the validated settings."""
-        return settings_from_json(self.model_dump())
+        """Return the validated settings; ``min_workers`` is a number, so that its two forms have one hash."""
+        settings = settings_from_json(self.model_dump())
+        return settings._replace(system=settings.system._replace(min_workers=settings.system.quorum))
 
 
 SECTIONS: Dict[str, Type[Section]] = {

@@ -11,13 +11,10 @@ SECTION_OF["name"] = "model"
 def settings_with(settings=Settings(), **values):  # noqa: B008 (a tuple of tuples)
     """Return settings with some keys replaced, in any section.
 
-    ``dataset`` is the name of the data set, ``name`` that of the model; all of ``total_workers`` are the quorum
-    unless ``min_workers`` says otherwise.
+    ``dataset`` is the name of the data set, ``name`` that of the model.
     """
     if "dataset" in values:
         settings = settings._replace(dataset=settings.dataset._replace(name=values.pop("dataset")))
-    if "total_workers" in values:
-        values.setdefault("min_workers", values["total_workers"])
     for key, value in values.items():
         section = getattr(settings, SECTION_OF[key])
         settings = settings._replace(

@@ -1,16 +1,20 @@
 """Valid configurations, and the errors of invalid ones."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from flq.config import SECTIONS, allowed
 from flq.config_docs import chinese_texts, main, markdown_table, write_pages
 from flq.config_file import load_config
+from flq.config_hash import config_hash
 from flq.core.codecs import MODES
-from flq.core.settings import to_json
+from flq.core.settings import Settings, to_json
 from flq.core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from flq.errors import ConfigError
+
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -42,7 +46,8 @@ def test_without_a_file_every_setting_has_its_default():
 
 def test_the_file_at_the_top_level_holds_every_key_with_its_default(pytestconfig):
     content = json.loads((pytestconfig.rootpath / "flq_config.json").read_text())
-    assert content == to_json(load_config(None))
+    assert content == to_json(Settings())
+    assert load_config(str(pytestconfig.rootpath / "flq_config.json")) == load_config(None)
 
 
 def test_the_documented_tables_are_those_of_the_model(pytestconfig):
@@ -236,6 +241,7 @@ def test_of_several_errors_the_first_is_shown_and_the_others_are_counted():
         ("lr={}", "lr must be a number > 0 and <= 1000000, got an object"),
         ("thr_scale=-1", "thr_scale must be in 0..1000000, got -1"),
         ("min_workers=0", "min_workers must be >= 1, got 0"),
+        ("min_workers=all", 'min_workers must be a whole number >= 1 or null, got "all"'),
         ("dim=3", "dim must be in 4..1000000000, got 3"),
         ("dir_alpha=1e-7", "dir_alpha must be in 1e-06..1000000, got 1e-07"),
         ("scale_by_selected=2", "scale_by_selected must be true or false, got 2"),
@@ -262,12 +268,27 @@ def test_a_number_too_long_for_any_float_is_refused_briefly():
     assert len(sentence("lr=1" + "0" * 400)) < 140
 
 
-def test_a_quorum_larger_than_the_cohort_is_refused_even_when_it_is_the_default():
+@pytest.mark.parametrize(
+    "overrides, quorum",
+    [
+        ([], 4),
+        (["total_workers=7"], 7),
+        (["total_workers=2"], 2),
+        (["min_workers=3", "total_workers=7"], 3),
+        (["min_workers=3", "total_workers=7", "min_workers=null"], 7),
+    ],
+    ids=repr,
+)
+def test_the_quorum_is_all_workers_unless_it_is_given(write, overrides, quorum):
+    for path in (None, str(PROJECT / "flq_config.json"), write({})):
+        settings = load_config(path, overrides)
+        assert settings.system.quorum == settings.system.min_workers == quorum
+        written = load_config(path, overrides + ["min_workers=%d" % quorum])  # as older files do
+        assert config_hash(to_json(written)) == config_hash(to_json(settings))
+
+
+def test_a_quorum_larger_than_the_cohort_is_refused():
     assert sentence("min_workers=5") == "min_workers must be at most total_workers = 4, got 5 (--set min_workers)"
-    assert (
-        sentence("total_workers=2")
-        == "min_workers must be at most total_workers = 2, got 4 (the default of system.min_workers)"
-    )
 
 
 def test_a_round_without_any_training_is_refused():

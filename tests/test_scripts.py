@@ -444,7 +444,7 @@ def test_complete_run_leaves_the_excel_file_and_nothing_else(ready_project, envi
     assert done.stdout.splitlines()[-1] == "Results: {}".format(excel)
     ready = next(line for line in done.stdout.splitlines() if line.startswith("FLQ master ready"))
     assert ready.endswith(
-        "--set system.total_workers=3 --set system.min_workers=3 --set system.max_rounds=7 "
+        "--set system.total_workers=3 --set system.max_rounds=7 "
         "--set flq_algorithm.mode=bbit --set dataset.name=digits --set model.lr=0.5"
     )
     outputs = sorted(path.read_text() for path in (ready_project / "logs").glob("*_worker*.out"))

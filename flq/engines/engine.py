@@ -111,10 +111,10 @@ def make_federation(
     system = settings.system
     ids = range(system.total_workers) if worker_ids is None else worker_ids
     n_able = len(set(ids) & set(range(system.total_workers)))
-    if n_able < system.min_workers:
+    if n_able < system.quorum:
         raise ConfigError(
             "worker_ids holds %d of the ids 0..%d, but a round opens only with system.min_workers = %d"
-            % (n_able, system.total_workers - 1, system.min_workers),
+            % (n_able, system.total_workers - 1, system.quorum),
             "add worker_ids or lower system.min_workers",
         )
     task = make_task(settings)

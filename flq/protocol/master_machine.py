@@ -418,7 +418,7 @@ class MasterMachine:
     def _open_round(self, now: float) -> bool:
         """Open the next round if there are workers for it; return whether there are."""
         ready = self.membership.leased()
-        if len(ready) < (self.options.settings.system.min_workers if self.round_index == 0 else 1):
+        if len(ready) < (self.options.settings.system.quorum if self.round_index == 0 else 1):
             self.state = State.LOBBY
             return False
         for member in self.members.values():

@@ -92,7 +92,7 @@ class RoundMachine:
         self.index = 0
         self.open_round: Optional[OpenRound] = None
         self.attendance: Dict[int, Attendance] = {}
-        self.quorum = self._system.min_workers
+        self.quorum = self._system.quorum
         self._heavy: Optional[int] = None  # the worker with most of the weight, as reported last
 
     @property

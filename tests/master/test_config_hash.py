@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from factory import settings_with
 
 from flq.config import SECTIONS
+from flq.config_file import load_config
 from flq.config_hash import ADDED, NOT_HASHED, affecting, config_hash, is_left_out
 from flq.core.settings import to_json
 
@@ -14,7 +14,7 @@ KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.m
 
 @pytest.fixture
 def settings():
-    return to_json(settings_with())
+    return to_json(load_config(None))
 
 
 def changed(settings, section, key):

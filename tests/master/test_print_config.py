@@ -44,6 +44,10 @@ def test_printed_and_printed_again_it_is_the_same(printed, tmp_path):
     assert printed() == (0, first, hash_of_first)
 
 
+def test_the_quorum_is_printed_as_a_number(printed):
+    assert json.loads(printed("total_workers=3")[1])["system"]["min_workers"] == 3
+
+
 def test_the_hash_is_printed_as_64_digits(printed):
     assert re.fullmatch(r"configuration [0-9a-f]{64}\n", printed()[2])
 

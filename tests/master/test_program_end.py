@@ -28,7 +28,7 @@ def running(make_master, monkeypatch):
     master = make_master("system.total_workers=1", "system.min_workers=1")
     monkeypatch.setattr(master.run, "start", lambda: None)  # the fixture has started both
     monkeypatch.setattr(master.server, "start", lambda: None)
-    system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
+    system = SimpleNamespace(linger_s=1e300, quorum=1)  # beyond what any clock can count
     config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
     args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
     thread = threading.Thread(

@@ -68,7 +68,7 @@ class Bench:
         start = np.zeros(layout.n_params, np.float32) if start is None else start
         self.layout, self.start = layout, start
         self.options, self.parts = run_options("run", self.settings, layout), parts or {}
-        self.quorum_from = 0, self.settings.system.min_workers
+        self.quorum_from = 0, self.settings.system.quorum
         self.machine = self.new_machine()
         self.link = self.machine.link
         self.now = 0.0

@@ -17,7 +17,7 @@ class SystemSettings(NamedTuple):
     """Numbers of workers and rounds, time limits, reproducibility."""
 
     total_workers: int = 4
-    min_workers: int = 4
+    min_workers: Optional[int] = None
     max_rounds: int = 30
     round_deadline_s: float = 0.0
     offer_deadline_s: float = 0.0
@@ -31,6 +31,11 @@ class SystemSettings(NamedTuple):
     master_url: Optional[str] = None
     deterministic: bool = True
     threads: int = 1
+
+    @property
+    def quorum(self) -> int:
+        """``min_workers``, or all workers where it is None."""
+        return self.total_workers if self.min_workers is None else self.min_workers
 
 
 class DatasetSettings(NamedTuple):

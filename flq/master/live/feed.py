@@ -61,7 +61,7 @@ def facts_of(settings: Settings, dataset: str, n_params: int) -> RunFacts:
         settings.flq_algorithm.mode,
         settings.dataset.partition == "local",
         settings.system.total_workers,
-        settings.system.min_workers,
+        settings.system.quorum,
         n_params,
         settings.budget_selection.up_budget_bits,
     )

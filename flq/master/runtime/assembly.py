@@ -193,7 +193,7 @@ def until_the_end(
         )
     logger.info(
         "waiting for %d workers; model %s with %d parameters",
-        config.system.min_workers,
+        config.system.quorum,
         config.model.name,
         run.machine.options.layout.n_params,
     )
