@@ -17,7 +17,8 @@ if asks_for_help "$@"; then
 Run FLQ on this machine, one master and some workers, and write the Excel file in results/ (report.results_dir).
 
     ./run_local.sh [--workers 4] [--rounds R] [--mode M] [--dataset D] [--port 5000] [--set section.key=value]...
-    ./run_local.sh --resume [--workers 4] [--port 5000]
+    ./run_local.sh --resume [RUN] [--rounds R] [--port 5000]
+    ./run_local.sh --setup_only
 
   --workers N              number of workers to start; the run waits for all of them
   --rounds R               number of rounds
@@ -25,7 +26,9 @@ Run FLQ on this machine, one master and some workers, and write the Excel file i
   --dataset D              dataset.name
   --port P                 the master's port (default: 5000, or a free one if 5000 is taken)
   --set section.key=value  any other setting of flq_config.json; can be repeated
-  --resume                 resume the newest unfinished run, with the same number of workers and the same port
+  --resume [RUN]           resume a run with its own number of workers and settings; RUN is the name or path of its
+                           folder in results/ (default: the newest unfinished run)
+  --setup_only             make the environment .venv, or check that it is complete, and exit
 
 A model of your own (model.name=package.module:function) and dataset.partition=local need flags of a worker: start
 ./start_master.sh, and ./start_worker.sh for each worker with its own --model or --data_dir.
@@ -40,9 +43,10 @@ fi
 
 if [[ "$project_dir$*" == *$'\n'* ]]; then fail 2 "The path of this folder, or an argument, has a line break."; fi
 
-n_workers=4
+n_workers=""  # 4, or those of the resumed run
 port=""
-resume=""
+resume=()
+setup_only=""
 settings=()
 
 # require_whole_number FLAG TEXT LOWEST HIGHEST
@@ -57,9 +61,18 @@ while (($# > 0)); do
     --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     esac
     case "$1" in
-    --resume)
-        resume=yes
+    --setup_only)
+        setup_only=yes
         shift
+        continue
+        ;;
+    --resume)
+        resume=(--resume)
+        shift
+        if (($# > 0)) && [[ "$1" != -* ]]; then
+            resume+=("$1")
+            shift
+        fi
         continue
         ;;
     --workers | --rounds | --mode | --dataset | --port | --set)
@@ -86,9 +99,10 @@ while (($# > 0)); do
     esac
     shift 2
 done
-if [[ -n "$resume" ]]; then
-    settings=(--resume ${settings[@]+"${settings[@]}"})
+if ((${#resume[@]} > 0)); then
+    settings=("${resume[@]}" ${settings[@]+"${settings[@]}"})
 else
+    n_workers="${n_workers:-4}"
     settings=(--set "system.total_workers=$n_workers" ${settings[@]+"${settings[@]}"})
 fi
 
@@ -105,8 +119,34 @@ say() {
 }
 
 ensure_environment local
+if [[ -n "$setup_only" ]]; then
+    say "The environment is ready: .venv"
+    exit 0
+fi
 python="$project_dir/.venv/bin/python"
 set_python_variables
+
+# ask_run : set n_workers from the settings of the run to resume, which the master checks without starting.
+ask_run() {
+    local folder config has
+    folder="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
+    if ! config="$("$python" "$project_dir/flq_master.py" --print_config "${settings[@]}" 2>"$folder/said")"; then
+        cat "$folder/said" >&2
+        rm -r "$folder"
+        exit 2
+    fi
+    run_id="$(sed -n 's/^configuration [^ ]* of run //p' "$folder/said")"
+    rm -r "$folder"
+    has="$("$python" -c 'import json, sys; print(json.load(sys.stdin)["system"]["total_workers"])' <<<"$config")"
+    if [[ -n "$n_workers" && "$n_workers" != "$has" ]]; then
+        fail 2 "Run $run_id has $has workers, got --workers $n_workers: omit the flag, or begin a new run."
+    fi
+    n_workers="$has"
+}
+
+run_id=""
+if ((${#resume[@]} > 0)); then ask_run; fi
+
 # The workers connect to this machine, without any proxy.
 export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
 export no_proxy="$NO_PROXY"
@@ -234,6 +274,17 @@ end_everything() {
     copy_pids=()
 }
 
+# say_how_to_resume : name the run as it was named, or by its folder in results/, or by a path elsewhere.
+say_how_to_resume() {
+    local run="$run_id"
+    if ((${#resume[@]} > 0)); then
+        run="${resume[1]:-}"
+    elif [[ -n "$excel" && "$excel" != "$project_dir/results/"* ]]; then
+        run="$(dirname "$excel")/$run_id"
+    fi
+    say "To resume: ./run_local.sh --resume${run:+ $(printf %q "$run")}"
+}
+
 # stop_on_signal : if a signal has arrived, let the master save, say where, and exit with the signal's status.
 stop_on_signal() {
     if ((signals == 0)); then return; fi
@@ -241,7 +292,7 @@ stop_on_signal() {
     end_everything
     if [[ -n "$excel" ]]; then
         say "Results so far: $excel"
-        say "To resume: ./run_local.sh --resume --workers $n_workers --port $port"
+        say_how_to_resume
     else
         say "No results were saved." >&2
     fi
@@ -267,7 +318,7 @@ wait_for_another_master() {
     while ((${#worker_pids[@]} > 0)); do
         if ((signals > 0)); then
             end_everything
-            say "To resume: ./run_local.sh --resume --workers $n_workers --port $port"
+            say_how_to_resume
             exit "$signal_status"
         fi
         check_workers
@@ -343,7 +394,7 @@ until hear && [[ -n "$ready" ]] || ((SECONDS >= deadline)); do
     stop_on_signal
     pause
 done
-run_id="$(sed -n 's/^FLQ master ready .*(run \([^)]*\))$/\1/p' <<<"$ready")"
+if [[ "$ready" =~ \(run\ ([^\)]*)\)$ ]]; then run_id="${BASH_REMATCH[1]}"; fi
 state_dir="$project_dir/state/run_local/${run_id:-$port}"
 for ((id = 0; id < n_workers; id++)); do
     start "$(worker_output "$id")" "$python" "$project_dir/flq_worker.py" --worker_id "$id" --master_ip 127.0.0.1 \

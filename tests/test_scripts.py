@@ -1,6 +1,7 @@
 """The shell scripts, each in a copy of the project whose programs are small stand-ins: no TensorFlow, no network."""
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -40,6 +41,12 @@ import http.server, os, re, signal, sys, threading
 arguments = sys.argv[1:]
 given = re.search(r"total_workers=([0-9]+)", " ".join(arguments))
 n_workers = int(given.group(1)) if given else 2  # of the resumed run
+if "--print_config" in arguments:
+    if "missing" in arguments:
+        sys.exit("there is no run missing in results")
+    print('{"system": {"total_workers": %d}}' % n_workers)
+    print("configuration 0123 of run 2026_1", file=sys.stderr)
+    sys.exit(0)
 port = int(arguments[arguments.index("--port") + 1])
 folder = os.path.dirname(os.path.abspath(__file__))
 done = set()
@@ -538,15 +545,58 @@ def test_ctrl_c_ends_the_workers_that_wait_for_another_master(ready_project, env
     script.send_signal(signal.SIGINT)
     output, _ = script.communicate(timeout=WAIT_S)
     assert script.returncode == 130
-    assert output.splitlines()[-1].startswith("To resume: ./run_local.sh --resume --workers 2 --port ")
+    assert output.splitlines()[-1] == "To resume: ./run_local.sh --resume"  # the stand-in has told no name
     assert_nothing_is_left(ready_project, tmp_path)
 
 
-def test_resume_leaves_the_settings_to_the_run(ready_project, environment):
-    done = run([str(ready_project / "run_local.sh"), "--resume", "--workers", "2"], env=environment)
+@pytest.mark.parametrize("flags", [[], ["--workers", "2"], ["2026_1"], ["2026_1", "--rounds", "9"], ["a b"]], ids=repr)
+def test_resume_takes_the_workers_and_the_settings_from_the_run(ready_project, environment, flags):
+    done = run([str(ready_project / "run_local.sh"), "--resume", *flags], env=environment)
     assert done.returncode == 0, done.stderr
+    assert len(list(ready_project.glob("worker*.state_dir"))) == 2
     ready = next(line for line in done.stdout.splitlines() if line.startswith("FLQ master ready"))
-    assert ready.endswith("--resume") and "total_workers" not in ready
+    run_name = [flag for flag in flags[:1] if not flag.startswith("--")]
+    rounds = ["--set", "system.max_rounds=9"] if "--rounds" in flags else []
+    assert ready.endswith(" ".join(["--resume", *run_name, *rounds])) and "total_workers" not in ready
+
+
+def test_resume_with_another_number_of_workers_says_how_many_the_run_has(ready_project, environment):
+    refused = run([str(ready_project / "run_local.sh"), "--resume", "--workers", "4"], env=environment)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    expected = "Run 2026_1 has 2 workers, got --workers 4: omit the flag, or begin a new run.\n"
+    assert refused.stderr == expected
+    assert not (ready_project / "pids").exists()
+
+
+def test_resume_of_a_run_that_is_not_there_is_the_sentence_of_the_master(ready_project, environment):
+    refused = run([str(ready_project / "run_local.sh"), "--resume", "missing"], env=environment)
+    assert (refused.returncode, refused.stderr) == (2, "there is no run missing in results\n")
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_stopped_run_is_resumed_by_the_command_that_is_printed(ready_project, environment, tmp_path, is_resumed):
+    environment["BEHAVIOUR"] = "endless"
+    text = (ready_project / "flq_master.py").read_text()
+    (ready_project / "flq_master.py").write_text(text.replace('ready", *arguments', 'ready on 127.0.0.1 (run 2026_1)"'))
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    flags = ["--resume", "x y"] if is_resumed else ["--workers", "2", "--set", "report.results_dir=%s" % elsewhere]
+    script = start_run(ready_project, environment, *flags)
+    wait_for_line(script, "Started 2 workers")
+    script.send_signal(signal.SIGINT)
+    output, errors = script.communicate(timeout=WAIT_S)
+    assert (script.returncode, errors) == (130, "")
+    (how,) = [line for line in output.splitlines() if line.startswith("To resume: ./run_local.sh ")]
+    assert shlex.split(how)[3:] == ["--resume", "x y" if is_resumed else "%s/2026_1" % elsewhere]
+
+
+def test_setup_only_makes_the_environment_and_starts_nothing(project, environment):
+    for _ in range(2):
+        done = run([str(project / "run_local.sh"), "--setup_only"], env=environment)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "The environment is ready: .venv"
+    assert (project / ".venv" / "flq-stamp").exists()
+    assert not (project / "pids").exists() and not (project / "logs").exists()
 
 
 def test_master_that_never_serves_is_named_before_any_worker_starts(ready_project, environment):
@@ -578,7 +628,7 @@ def test_signal_lets_the_master_save_before_the_workers_end(
     assert (script.returncode, errors) == (status, "")
     results, how = output.splitlines()[-2:]
     assert results.startswith("Results so far: ")
-    assert how.startswith("To resume: ./run_local.sh --resume --workers 2 --port ")
+    assert how == "To resume: ./run_local.sh --resume"
     order = (ready_project / "order").read_text().split()
     assert order[0] == "master" and sorted(order[1:]) == ["worker0", "worker1"]
     assert_nothing_is_left(ready_project, tmp_path)

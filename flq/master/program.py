@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from typing import Any, Dict
 
 from ..config_file import load_config
 from ..config_hash import config_hash
@@ -22,7 +23,7 @@ from ..training.models import is_custom
 from .heap import keep_few_arenas
 from .records.artifacts import config_text
 from .runtime.assembly import serve
-from .storage.resume import check_newest_may_resume, resume_run
+from .storage.resume import check_same_model, find_run, resume_run
 from .storage.run_index import newest_unfinished
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     keep_few_arenas()  # before any thread starts
     try:
         if args.print_config:
-            return _print_config(_config(args, project_dir), project_dir, args.start_once is not None)
+            return _print_config(args, project_dir)
         set_up_logging(os.path.join(project_dir, "logs", time.strftime("master_%Y%m%d_%H%M%S.log")), args.verbose)
         config = _config(args, project_dir)
         results_dir = os.path.join(project_dir, config.report.results_dir)
@@ -60,9 +61,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
             return serve(args, config, project_dir)
         past = resume_run(args.resume, results_dir)
         with past.lock:
-            if args.config is None:
-                config = load_config(None, args.overrides, past.about["settings"])
-            return serve(args, config, project_dir, past)
+            return serve(args, _config_of(past.about, args, config), project_dir, past)
     except Unavailable as error:
         logger.error("%s", error)
         return 1
@@ -84,18 +83,32 @@ def _config(args: argparse.Namespace, project_dir: str) -> Settings:
     return load_config(args.config or os.path.join(project_dir, "flq_config.json"), args.overrides)
 
 
-def _print_config(config: Settings, project_dir: str, resumes: bool) -> int:
+def _config_of(about: Dict[str, Any], args: argparse.Namespace, config: Settings) -> Settings:
+    """Return the configuration to resume a run with: ``config`` if it is of --config, otherwise the run's own."""
+    return config if args.config is not None else load_config(None, args.overrides, about["settings"])
+
+
+def _print_config(args: argparse.Namespace, project_dir: str) -> int:
     """Write the configuration of a run to stdout as a configuration file; raise FlqError if it is invalid.
 
-    With ``resumes`` it must also be valid for the newest unfinished run, if there is one.
+    With --resume or --start_once, it must also be valid for the run to resume, if there is one; with --resume it is
+    the run's own, and stderr names the run.
     """
+    config, run_id = _config(args, project_dir), ""
+    results_dir = os.path.join(project_dir, config.report.results_dir)
+    past = None
+    if args.start_once is not None:
+        past = newest_unfinished(results_dir)
+    elif args.resume is not None:
+        past = find_run(args.resume, results_dir)
+        config, run_id = _config_of(past.about, args, config), past.about["run_id"]
     settings = resolve_dataset(config)
     task = make_task(settings)
     task.check()
-    if resumes:
-        check_newest_may_resume(os.path.join(project_dir, config.report.results_dir), settings)
+    if past is not None:
+        check_same_model(past, settings)
     if not is_custom(config.model.name):
         run_options("", settings, task.layout)
     sys.stdout.write(config_text(to_json(settings)))
-    sys.stderr.write("configuration %s\n" % config_hash(to_json(settings)))
+    sys.stderr.write("configuration %s%s\n" % (config_hash(to_json(settings)), run_id and " of run " + run_id))
     return 0

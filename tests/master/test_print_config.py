@@ -1,9 +1,11 @@
 """flq_master.py --print-config prints the configuration of a run, and starts nothing."""
 
 import json
+import os
 import re
 
 import pytest
+from journalled import begin, end
 
 from flq.config_file import load_config
 from flq.config_hash import config_hash
@@ -18,10 +20,11 @@ def printed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(program, "serve", lambda *_: pytest.fail("it serves"))
     (tmp_path / "flq_config.json").write_text("{}")
 
-    def run(*overrides):
-        argv = ["--print-config"] + [word for override in overrides for word in ("--set", override)]
+    def run(*overrides, flags=()):
+        argv = ["--print-config", *flags] + [word for override in overrides for word in ("--set", override)]
+        before = sorted(tmp_path.rglob("*"))
         code = command_line.main(argv, str(tmp_path))
-        assert [path.name for path in tmp_path.iterdir()] == ["flq_config.json"]  # not even a log
+        assert sorted(tmp_path.rglob("*")) == before  # not even a log
         return (code,) + tuple(capsys.readouterr())
 
     return run
@@ -64,3 +67,30 @@ def test_the_hash_is_printed_as_64_digits(printed):
 def test_invalid_settings_are_exit_code_2_and_nothing_on_stdout(printed, caplog, override, sentence):
     code, out, _ = printed(override)
     assert code == 2 and out == "" and sentence in caplog.text
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_with_resume_it_is_the_configuration_of_the_run(printed, tmp_path, is_named):
+    run_dir = begin(str(tmp_path / "results"))
+    run_id = os.path.basename(run_dir)
+    code, out, err = printed("max_rounds=99", flags=["--resume", run_id] if is_named else ["--resume"])
+    assert code == 0
+    overrides = ["model.name=quadratic", "model.lr=0.05", "mode=bbit", "max_rounds=99"]
+    expected = resolve_dataset(load_config(None, overrides))
+    assert json.loads(out) == to_json(expected)
+    assert err == "configuration %s of run %s\n" % (config_hash(to_json(expected)), run_id)
+    end(run_dir)
+    assert printed(flags=["--resume", run_dir])[0] == 0  # a path; it need not be unfinished
+
+
+@pytest.mark.parametrize(
+    "flags, overrides, sentence",
+    [
+        (["--resume"], ["total_workers=7"], "system.total_workers was 4 and is 7"),
+        (["--resume", "another"], [], "there is no run another in "),
+    ],
+)
+def test_a_run_that_cannot_be_resumed_is_exit_code_2(printed, tmp_path, caplog, flags, overrides, sentence):
+    begin(str(tmp_path / "results"))
+    code, out, _ = printed(*overrides, flags=flags)
+    assert (code, out) == (2, "") and sentence in caplog.text

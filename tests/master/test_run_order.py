@@ -80,7 +80,7 @@ def test_runs_that_begin_at_once_have_different_timestamps_and_numbers(results_d
         run_dirs = list(pool.map(begin, [results_dir] * 8))
     stamps = {os.path.basename(run_dir).rpartition("_")[0] for run_dir in run_dirs}
     assert len(stamps) == 8
-    assert sorted(run_index._see(run_dir).number for run_dir in run_dirs) == list(range(1, 9))
+    assert sorted(run_index.see(run_dir).number for run_dir in run_dirs) == list(range(1, 9))
 
 
 @pytest.mark.parametrize("name", ["flq_results_digits_bbit_{}.xlsx", "figures/{}_ab12", "{}_ab12"])
@@ -149,7 +149,7 @@ def test_so_is_one_of_the_release_before_this(results_dir, caplog):
     assert over not in caplog.text
     end(new)
     assert last_run(results_dir).run_dir == over and last_run(results_dir).end.reason == "it is over"
-    assert run_index._see(begin(results_dir)).number == 4
+    assert run_index.see(begin(results_dir)).number == 4
 
 
 @pytest.mark.parametrize("is_newer", [True, False])
@@ -163,7 +163,7 @@ def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is
     past = resume_run(os.path.basename(run_dirs[not is_newer]), results_dir)  # it can be resumed by its name
     past.journal.close()
     past.lock.close()
-    assert run_index._see(begin(results_dir)).number == (2 if is_newer else 3)
+    assert run_index.see(begin(results_dir)).number == (2 if is_newer else 3)
 
 
 @pytest.mark.parametrize("has_ended", [True, False])

@@ -22,7 +22,7 @@ from ...locks import lock
 from ...report.recorded import is_journalled
 from ...run_end import KEY, RunEnd, end_of
 from .journal import NAME, Journal, create, open_journal
-from .run_index import ON_A_DISK, alone, newest_unfinished, next_number, refuse_a_copy
+from .run_index import ON_A_DISK, Seen, alone, newest_unfinished, next_number, refuse_a_copy, see
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def resume_run(name: str, results_dir: str) -> Past:
     FlqError
         If its journal cannot be read, or the newest run cannot be determined.
     """
-    run_dir = _folder_of(name, results_dir) if name else _newest(results_dir)
+    run_dir = find_run(name, results_dir).run_dir
     lock = hold(run_dir)
     try:
         journal = open_journal(run_dir)
@@ -124,6 +124,27 @@ def resume_run(name: str, results_dir: str) -> Past:
     except BaseException:
         lock.close()
         raise
+
+
+def find_run(name: str, results_dir: str) -> Seen:
+    """Return the run of a name or path; the empty name is the newest unfinished run.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    FlqError
+        If its journal cannot be read, or the newest run cannot be determined.
+    """
+    if name:
+        for path in (os.path.join(results_dir, name), name):
+            if is_journalled(path):
+                return see(path)
+        raise ConfigError("there is no run %s in %s" % (name, results_dir), "the folder of a run contains %s" % NAME)
+    newest = newest_unfinished(results_dir)
+    if newest is None:
+        raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
+    return newest
 
 
 def _remove_leftovers(run_dir: str) -> None:
@@ -170,19 +191,15 @@ def check_may_resume(past: Past, settings: Settings) -> None:
         )
 
 
-def check_newest_may_resume(results_dir: str, settings: Settings) -> None:
-    """Check that the newest unfinished run, if any, may be resumed with these settings; it may be running.
+def check_same_model(seen: Seen, settings: Settings) -> None:
+    """Check that a run, which may be running, can be resumed with these settings.
 
     Raises
     ------
     ConfigError
         If they would make another model.
-    FlqError
-        If the newest run cannot be determined.
     """
-    newest = newest_unfinished(results_dir)
-    if newest is not None:
-        _refuse_another(newest.about["run_id"], newest.about, as_begun(newest.about, settings))
+    _refuse_another(seen.about["run_id"], seen.about, as_begun(seen.about, settings))
 
 
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
@@ -214,17 +231,3 @@ def software() -> Dict[str, str]:
 
 def _as_text(versions: Dict[str, str]) -> str:
     return ", ".join("%s %s" % pair for pair in sorted(versions.items()))
-
-
-def _folder_of(name: str, results_dir: str) -> str:
-    for path in (os.path.join(results_dir, name), name):
-        if is_journalled(path):
-            return path
-    raise ConfigError("there is no run %s in %s" % (name, results_dir), "the folder of a run contains %s" % NAME)
-
-
-def _newest(results_dir: str) -> str:
-    newest = newest_unfinished(results_dir)
-    if newest is None:
-        raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
-    return newest.run_dir

@@ -115,7 +115,7 @@ def next_number(results_dir: str) -> int:
     numbers = [0]
     for run_dir in _folders(results_dir):
         with suppress(FlqError):  # --resume reports it
-            numbers.append(_see(run_dir).number)
+            numbers.append(see(run_dir).number)
     return 1 + max(numbers)
 
 
@@ -131,7 +131,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     runs = []
     for run_dir in _folders(results_dir):
         try:
-            runs.append(_see(run_dir))
+            runs.append(see(run_dir))
         except FlqError as error:
             if Snapshots(run_dir, 1).exist():  # else its master was killed before the run began
                 raise FlqError("the newest run cannot be determined: %s" % error.detail, hint) from None
@@ -177,7 +177,7 @@ def last_run(results_dir: str) -> Optional[Seen]:
     ended = []
     for run_dir in _folders(results_dir):
         with suppress(FlqError):  # newest_unfinished has ignored it
-            run = _see(run_dir)
+            run = see(run_dir)
             ended += [run] if run.end.is_over else []
     return max(ended, key=lambda run: run.number, default=None)
 
@@ -193,7 +193,7 @@ def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
     same = []
     for other in _folders(results_dir):
         with suppress(FlqError):
-            if not os.path.samefile(other, run_dir) and _see(other).about["run_id"] == run_id:
+            if not os.path.samefile(other, run_dir) and see(other).about["run_id"] == run_id:
                 same.append(other)
     if same:
         raise ConfigError(
@@ -236,7 +236,7 @@ def _without_journal(results_dir: str) -> List[str]:
     ]
 
 
-def _see(run_dir: str) -> Seen:
+def see(run_dir: str) -> Seen:
     """Read the table about of a run.
 
     Raises
