@@ -135,15 +135,22 @@ def _text(text: str) -> str:
 
 
 def place(workbook: Any, name: str, charts: List[Any], size_cm: Tuple[float, float] = CHART_CM) -> None:
-    """Add a sheet of charts, two per row, printed on one page; they do not move with the cells."""
+    """Add a sheet of charts, two per row, printed on one page."""
     sheet = workbook.add_worksheet(name)
+    insert(sheet, charts, (0, 0), size_cm, PER_ROW)
+    sheet.hide_gridlines(2)  # 2: on screen and paper
+    fit_to_pages(sheet, 1, 1)
+
+
+def insert(
+    sheet: Any, charts: List[Any], cell: Tuple[int, int], size_cm: Tuple[float, float], per_row: int = 1
+) -> None:
+    """Put charts on a sheet, from a cell (line, column) to the right and down; their size does not follow the cells."""
     for index, chart in enumerate(charts):
-        row, column = divmod(index, PER_ROW)
+        row, column = divmod(index, per_row)
         x, y = [
             round((n_before * (size + GAP_CM) + GAP_CM) * PIXELS_PER_CM)
             for n_before, size in zip((column, row), size_cm)
         ]
         chart.set_size(dict(zip(("width", "height"), (round(size * PIXELS_PER_CM) for size in size_cm))))
-        sheet.insert_chart(0, 0, chart, {"x_offset": x, "y_offset": y, "object_position": 3})
-    sheet.hide_gridlines(2)  # 2: on screen and paper
-    fit_to_pages(sheet, 1, 1)
+        sheet.insert_chart(*cell, chart, {"x_offset": x, "y_offset": y, "object_position": 3})

@@ -1,4 +1,4 @@
-"""The workbook of a run: summary, read me, rounds, roll call, workers, settings, charts.
+"""The workbook of a run: summary, charts, read me, rounds, roll call, workers, settings.
 
 Example
 -------
@@ -6,11 +6,14 @@ Example
 """
 
 import numbers
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from itertools import islice
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..core.settings import Json
 from .axes import amount_axis, loss_axis, round_axis, share_axis
-from .charts import Bars, ChartLine, bar_chart, line_chart, place
+from .charts import Bars, ChartLine, bar_chart, insert, line_chart, place
+from .config_sheet import add_config
+from .headline import SAVING, Line
 from .marks import mark_rounds, mark_workers
 from .read_me import add_read_me
 from .roll_call import add_roll_call
@@ -27,6 +30,10 @@ FORMATS = {
     "amount": "#,##0.0##",
     "text": "General",
 }
+
+SUMMARY_TITLES = ("what", "value", "note")
+SUMMARY_WIDEST = (40, 20, 40)  # characters
+SUMMARY_CHART_CM = (15.5, 8.5)
 
 # Curves of the charts: field, name in the legend, style of the line.
 ACCURACIES = (
@@ -52,7 +59,7 @@ ROLL_CALL = (
 
 def write_workbook(
     path: str,
-    summary: Sequence[Tuple[str, Any]],
+    summary: Sequence[Tuple[Any, ...]],
     rounds: Sequence[RoundRow],
     workers: Sequence[WorkerRow],
     settings: Json,
@@ -67,7 +74,7 @@ def write_workbook(
     ----------
     path : str
         The .xlsx file, in an existing folder.
-    summary : sequence of (label, value)
+    summary : sequence of (label, value) or (label, value, note)
         Lines of the first sheet. Values whose label contains "accuracy" are shares; a :class:`.rows.Sum` becomes a
         formula.
     settings : mapping
@@ -80,17 +87,18 @@ def write_workbook(
         If the folder cannot be written.
     """
     round_columns, worker_columns = _columns(RoundRow, rounds), _columns(WorkerRow, workers)
-    lines = summary_cells(summary, rounds, round_columns, workers, worker_columns)
-    settings_lines = [(section, key, value) for section, part in settings.items() for key, value in part.items()]
     with writing(path) as workbook:
-        fill(
-            workbook,
-            "Summary",
-            ("what", "value"),
-            lines,
-            [("General", _summary_format(label, value)) for label, value in lines],
-            numbers_left=True,
-        )
+        lines = [Line(*line) for line in summary]
+        sheet = _fill_summary(workbook, summary_cells(lines, rounds, round_columns, workers, worker_columns))
+        if rounds:
+            column = len(SUMMARY_TITLES)
+            insert(
+                sheet, list(islice(_curve_charts(workbook, round_columns, rounds), 2)), (0, column), SUMMARY_CHART_CM
+            )
+            charts = list(_curve_charts(workbook, round_columns, rounds))
+            charts += _worker_charts(workbook, worker_columns, workers) if workers else []
+            if charts:
+                place(workbook, "Charts", charts)
         add_read_me(workbook, round_columns, worker_columns, bool(roll_calls))
         sheet = _fill_rows(
             workbook,
@@ -107,10 +115,17 @@ def write_workbook(
             workbook, "Workers", worker_columns, workers, foot=foot_of(workers, worker_columns) if workers else ()
         )
         mark_workers(workbook, sheet, worker_columns, len(workers))
-        fill(workbook, "Config", ("section", "key", "value"), settings_lines, [("General",) * 3] * len(settings_lines))
-        charts = _charts(workbook, round_columns, rounds, worker_columns, workers) if rounds else []
-        if charts:
-            place(workbook, "Charts", charts)
+        add_config(workbook, settings)
+
+
+def _fill_summary(workbook: Any, lines: Sequence[Line]) -> Any:
+    """Add the sheet Summary; return it. Long values run on into the notes, which such lines lack."""
+    n_columns = len(SUMMARY_TITLES) if any(line.note for line in lines) else 2
+    formats = [("General", _summary_format(line.label, line.value), "General")[:n_columns] for line in lines]
+    rows = [line[:n_columns] for line in lines]
+    return fill(
+        workbook, "Summary", SUMMARY_TITLES[:n_columns], rows, formats, numbers_left=True, widest=SUMMARY_WIDEST
+    )
 
 
 def _columns(row_type: Any, rows: Sequence[Any]) -> Dict[str, int]:
@@ -150,19 +165,13 @@ def _fill_rows(
 def _summary_format(label: str, value: Any) -> str:
     """Return the number format of a line of the summary."""
     value = value.value if isinstance(value, Formula) else value
-    if "accuracy" in label.lower():
+    if "accuracy" in label.lower() or label == SAVING:
         return FORMATS["share"]
     return FORMATS["count"] if isinstance(value, numbers.Integral) else "#,##0.00##"
 
 
-def _charts(
-    workbook: Any,
-    round_columns: Mapping[str, int],
-    rounds: Sequence[RoundRow],
-    worker_columns: Mapping[str, int],
-    workers: Sequence[WorkerRow],
-) -> List[Any]:
-    """Return the charts: pairs by round and by bytes on the wire, then those of workers."""
+def _curve_charts(workbook: Any, round_columns: Mapping[str, int], rounds: Sequence[RoundRow]) -> Iterator[Any]:
+    """Yield the charts of the accuracies and of the losses, each by round and by bytes on the wire."""
     total_wire = len(round_columns) + [title for title, _ in TOTALS].index(TOTAL_WIRE)
     wire = sum(row.wire_bytes_up + row.wire_bytes_down for row in rounds)
     across = (
@@ -170,7 +179,6 @@ def _charts(
         (total_wire, "by bytes on the wire", amount_axis("on the wire so far, both ways", wire, "B")),
     )
 
-    charts = []
     for what, y_title, quantities, axis_of in (
         ("Accuracy", "accuracy", ACCURACIES, share_axis),
         ("Loss", "loss", LOSSES, loss_axis),
@@ -187,8 +195,7 @@ def _charts(
             lines = [
                 ChartLine(name, "Rounds", x_column, column, values, style) for column, name, style, values in drawn
             ]
-            charts.append(line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis))
-    return charts + (_worker_charts(workbook, worker_columns, workers) if workers else [])
+            yield line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis)
 
 
 def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:

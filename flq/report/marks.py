@@ -1,4 +1,4 @@
-"""Highlights cells of lost and late workers, legibly in black and white too.
+"""Highlights cells: of lost and late workers, and of changed settings. Text says the same in black and white.
 
 Example
 -------
@@ -11,6 +11,7 @@ LATE: Dict[str, object] = {"bg_color": "#FFEB9C", "font_color": "#7F6000", "bold
 LOST: Dict[str, object] = {"bg_color": "#FFC7CE", "font_color": "#9C0006", "bold": True}
 LOST_WORKER: Dict[str, object] = {"bg_color": "#FFC7CE", "font_color": "#9C0006"}
 NEVER_JOINED: Dict[str, object] = {"font_color": "#7F7F7F", "italic": True}
+CHANGED: Dict[str, object] = {"bg_color": "#DDEBF7", "font_color": "#1F3864", "bold": True}
 
 
 def mark_rounds(workbook: Any, sheet: Any, columns: Mapping[str, int], n_rounds: int) -> None:
@@ -23,22 +24,27 @@ def mark_workers(workbook: Any, sheet: Any, columns: Mapping[str, int], n_worker
     """Colour the rows of lost workers, and in all rows the counts of late and lost rounds that are not 0."""
     if not n_workers:
         return
-    from xlsxwriter.utility import xl_col_to_name
-
     for field, look in (("late", LATE), ("lost", LOST)):
         _mark_counts(workbook, sheet, columns[field], n_workers, look)
     for state, look in (("lost", LOST_WORKER), ("never joined", NEVER_JOINED)):
-        sheet.conditional_format(
-            1,
-            0,
-            n_workers,
-            max(columns.values()),
-            {
-                "type": "formula",
-                "criteria": '=$%s2="%s"' % (xl_col_to_name(columns["state"]), state),
-                "format": workbook.add_format(look),
-            },
-        )
+        _mark_rows(workbook, sheet, columns["state"], state, n_workers, 1 + max(columns.values()), look)
+
+
+def mark_changed(workbook: Any, sheet: Any, column: int, n_columns: int, n_rows: int) -> None:
+    """Colour the rows of settings with "changed" in a column."""
+    if n_rows:
+        _mark_rows(workbook, sheet, column, "changed", n_rows, n_columns, CHANGED)
+
+
+def _mark_rows(
+    workbook: Any, sheet: Any, column: int, text: str, n_rows: int, n_columns: int, look: Mapping[str, Any]
+) -> None:
+    """Colour the rows that have a text in a column."""
+    from xlsxwriter.utility import xl_col_to_name
+
+    criteria = '=$%s2="%s"' % (xl_col_to_name(column), text)
+    options = {"type": "formula", "criteria": criteria, "format": workbook.add_format(dict(look))}
+    sheet.conditional_format(1, 0, n_rows, n_columns - 1, options)
 
 
 def _mark_counts(workbook: Any, sheet: Any, column: int, n_rows: int, look: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Iterable, Iterator, List, Mapping, NamedTuple, Optional
 
 from flq import __version__
 
-from .marks import LATE, LOST, LOST_WORKER, NEVER_JOINED
+from .headline import FLOAT32, SAVING
+from .marks import CHANGED, LATE, LOST, LOST_WORKER, NEVER_JOINED
 from .roll_call import MARKS
 from .rows import COLUMNS, Column
 from .sheets import LINE_POINTS, fit_to_pages, put, styles
@@ -40,16 +41,17 @@ ABOUT = (
     Entry("empty cells", "Unknown or not measured; not 0. Columns that are empty for the whole run are omitted."),
 )
 SHEETS = {
-    "Summary": "The run in a few lines.",
+    "Summary": "The run in a few lines, and its accuracy as curves.",
+    "Charts": "Accuracy and loss by round and by bytes on the wire; bytes and rounds by worker.",
     "Rounds": "One row per round: evaluation, participation, cost. Running totals on the right.",
     "Roll-call": "One row per round, one column per worker; empty: the worker was not a member of that round.",
     "Workers": "One row per worker for the whole run, and the totals.",
     "Config": (
         "Every setting in force: the master's --set overrides its configuration file, which overrides the"
-        " defaults. config.json in the folder of the run has the same settings and can start such a run "
-        "again."
+        " defaults. Those that differ from the default, also those that FLQ took from the data, are marked, with "
+        "the default beside them. config.json in the folder of the run has the same settings and can "
+        "start such a run again."
     ),
-    "Charts": "Accuracy and loss by round and by bytes on the wire; bytes and rounds by worker.",
 }
 BYTES = (
     Entry("Up, down; payload, frames, wire"),
@@ -64,8 +66,25 @@ BYTES = (
         ),
     ),
 )
+FLOAT32_MEANING = (
+    "Computed: the payload of FedAvg without compression in the same rounds with the same workers. Each answer "
+    "(uploaded, skipped or refused) stands for one model up and, after round 1, one model down; each parameter that "
+    "a round can change takes 4 bytes."
+)
 LINES = (
     Entry("Lines of Summary that need an explanation"),
+    Entry(
+        "duration, seconds",
+        "The sum over the rounds, each from its opening to its close; without pauses of the master.",
+    ),
+    Entry(FLOAT32, FLOAT32_MEANING, "", "bytes"),
+    Entry(
+        SAVING,
+        "Computed: 1 - wire / float32 FedAvg. All measured bytes of this run stand against a payload without headers, "
+        "so the saving is not overstated. It is negative where headers and polls outweigh a small model.",
+        "",
+        "%",
+    ),
     Entry("payload, wire", 'Over the whole run: the sum of the rounds and the line "after the last round".'),
     Entry(
         "... after the last round",
@@ -74,7 +93,6 @@ LINES = (
     Entry("wire of other peers", "Requests of users, browsers and scripts; in no other number.", "", "bytes"),
     Entry("test accuracy", 'The last known value; "measured on" says of which model and on which data.'),
     Entry("energy", "The sum over the workers whose boards have a sensor.", "", "J"),
-    Entry("seconds", "The sum over the rounds, each from its opening to its close.", "", "s"),
 )
 COLOURS = (
     Entry("Colours"),
@@ -82,6 +100,7 @@ COLOURS = (
     Entry("never joined", "Workers: this worker sent requests, but did not join.", look=NEVER_JOINED),
     Entry("lost: 1 or more", "Rounds: workers lost in the round. Workers: rounds in which it was lost.", look=LOST),
     Entry("late: 1 or more", "The same for late workers.", look=LATE),
+    Entry("changed", "Config: this setting differs from the default.", look=CHANGED),
 )
 
 

@@ -9,7 +9,7 @@ Example
 'wire up (bytes)'
 """
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Sequence
 
 
 class RoundRow(NamedTuple):
@@ -248,14 +248,14 @@ class Sum(NamedTuple):
         The counted number.
     rounds, workers : str or None
         The field to sum over the rounds, and over the workers.
-    line : str or None
-        The label of a summary line to add.
+    lines : sequence of str
+        The labels of summary lines to add.
     """
 
     value: Any
     rounds: Optional[str] = None
     workers: Optional[str] = None
-    line: Optional[str] = None
+    lines: Sequence[str] = ()
 
 
 TOTAL_WIRE = "total wire, both ways (bytes)"

@@ -64,6 +64,7 @@ def fill(
     formats: Sequence[Sequence[str]],
     foot: Sequence[Any] = (),
     numbers_left: bool = False,
+    widest: Sequence[int] = (),
 ) -> Any:
     """Add a sheet: a frozen heading and typed cells, with fitting widths and heading height.
 
@@ -80,6 +81,8 @@ def fill(
         A last row in bold, with the formats of the row above it.
     numbers_left : bool, default False
         Align numbers left, like text: for columns of mixed types.
+    widest : sequence of int, optional
+        The largest width of each column in characters.
 
     Returns
     -------
@@ -115,7 +118,9 @@ def fill(
             put(sheet, last, column, content, style(num_format=number_format, bold=True, top=1, align="right"))
             widths[column] = max(widths[column], _width(content))
 
-    widths = [min(width, WIDEST) + 4 for width in widths]  # 4: room for the bold heading and the indent
+    widths = [
+        min(pair) + 4 for pair in zip(widths, widest or [WIDEST] * len(widths))
+    ]  # 4: room for the bold heading and the indent
     for column, (title, width) in enumerate(zip(titles, widths)):
         side = {"align": "left", "indent": 1} if column in left_columns else {"align": "right"}
         put(sheet, 0, column, title, style(bold=True, bottom=1, text_wrap=True, valign="bottom", **side))

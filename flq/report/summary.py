@@ -7,8 +7,9 @@ the notice of the end) has separate lines: each total is the sum over the rounds
 import math
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..core.layout import Layout
 from ..core.settings import Settings
-from .recorded import TESTED
+from .headline import WIRE_DOWN, WIRE_UP, Line, Tested, headline, last_tested
 from .rows import RoundRow, Sum, WorkerRow
 
 NEVER_JOINED, PRESENT, GONE = "never joined", "present", "lost"
@@ -36,14 +37,6 @@ class Totals(NamedTuple):
     blocked: Sequence[Sequence[int]] = ()
 
 
-class Tested(NamedTuple):
-    """The last known test results."""
-
-    loss: Optional[float] = None
-    accuracy: Optional[float] = None
-    average_accuracy: Optional[float] = None
-
-
 def totals_to_stored(totals: Totals) -> Dict[str, Any]:
     """Return the totals as JSON values for the journal; columns of workers take less space than rows."""
     columns = {field: [getattr(row, field) for row in totals.workers] for field in WorkerRow._fields}
@@ -55,16 +48,6 @@ def totals_from_stored(value: Mapping[str, Any]) -> Totals:
     columns = value["workers"]
     rows = [WorkerRow(**dict(zip(columns, row))) for row in zip(*columns.values())]
     return Totals(**dict(value, workers=rows))
-
-
-def last_tested(rounds: Sequence[RoundRow], is_local: bool) -> Tested:
-    """Return the last known test results; with local data (``is_local``), those on the workers' own data."""
-    for row in reversed(rounds):
-        if is_local and row.own_accuracy is not None:
-            return Tested(row.own_loss, row.own_accuracy)
-        if not is_local and any(getattr(row, field) is not None for field in TESTED):
-            return Tested(row.test_loss, row.accuracy, row.average_accuracy)
-    return Tested()
 
 
 def per(total: Optional[float], number: float) -> Optional[float]:
@@ -107,12 +90,16 @@ def blocked_updates(totals: Totals) -> Optional[str]:
 
 
 def summary(
-    run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, settings: Settings, config_hash: str
-) -> List[Tuple[str, Any]]:
-    """Return the lines of the sheet Summary, (label, value); a value may be a :class:`.rows.Sum`."""
+    run_id: str,
+    reason: str,
+    rounds: List[RoundRow],
+    totals: Totals,
+    settings: Settings,
+    config_hash: str,
+    layout: Optional[Layout] = None,
+) -> List[Line]:
+    """Return the lines of the sheet Summary; without a layout, those on the size of the model are left out."""
     is_local = settings.dataset.partition == "local"
-    accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
-    accuracies = [accuracy for accuracy in accuracies if accuracy is not None]
     lost, last = lost_workers(totals), last_tested(rounds, is_local)
 
     def over_workers(field: str) -> Sum:
@@ -122,15 +109,18 @@ def summary(
         return total - sum(getattr(row, field) for row in rounds for field in fields)
 
     parted = [
-        ("%s (%s)" % (what, unit), "%s after the last round (%s)" % (what, unit), total, field)
-        for what, unit, total, field in (
-            ("payload up", "bits", totals.payload_bits[0], "payload_bits_up"),
-            ("payload down", "bits", totals.payload_bits[1], "payload_bits_down"),
-            ("wire up", "bytes", totals.wire_bytes[0], "wire_bytes_up"),
-            ("wire down", "bytes", totals.wire_bytes[1], "wire_bytes_down"),
+        (label, "%s after the last round (%s" % tuple(label.split(" (")), total, field)
+        for label, total, field in (
+            ("payload up (bits)", totals.payload_bits[0], "payload_bits_up"),
+            ("payload down (bits)", totals.payload_bits[1], "payload_bits_down"),
+            (WIRE_UP, totals.wire_bytes[0], "wire_bytes_up"),
+            (WIRE_DOWN, totals.wire_bytes[1], "wire_bytes_down"),
         )
     ]
-    return [
+    pairs = [
+        *([] if last.average_accuracy is None else [("test accuracy of the average", last.average_accuracy)]),
+        ("test loss", last.loss),
+        ("measured on", "the workers' held-out samples, with the shared copy" if is_local else "the test set"),
         ("run", run_id),
         ("ended because", reason),
         ("data set", settings.dataset.name),
@@ -140,19 +130,15 @@ def summary(
         ("rounds", len(rounds)),
         ("workers that joined", sum(row.state != NEVER_JOINED for row in totals.workers)),
         ("workers lost", ", ".join(map(str, lost)) or "none"),
-        ("test accuracy", last.accuracy),
-        ("best test accuracy", max(accuracies, default=None)),
-        *([] if last.average_accuracy is None else [("test accuracy of the average", last.average_accuracy)]),
-        ("test loss", last.loss),
-        ("measured on", "the workers' held-out samples, with the shared copy" if is_local else "the test set"),
         ("uploads", over_workers("uploaded")),
         ("skips", over_workers("skipped")),
         ("refusals", over_workers("refused")),
         *([("updates that did not arrive", sum(count for _, count in totals.blocked))] if totals.blocked else []),
-        *((label, Sum(total, field, line=after_label)) for label, after_label, total, field in parted),
+        *((label, Sum(total, field, lines=(after_label,))) for label, after_label, total, field in parted),
         ("answers after the last round", after(over_workers("rounds").value, "uploaded", "skipped", "refused")),
         *((after_label, after(total, field)) for _, after_label, total, field in parted),
         ("wire of other peers (bytes)", sum(totals.others)),
         *_energy(totals, last),
         ("seconds", Sum(math.fsum(row.round_s for row in rounds), "round_s")),
     ]
+    return headline(run_id, rounds, is_local, sum(totals.wire_bytes), layout) + [Line(*pair) for pair in pairs]

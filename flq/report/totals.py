@@ -14,6 +14,7 @@ import numbers
 from itertools import accumulate
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+from .headline import Line
 from .rows import SUMMED, TOTALS, RoundRow, Sum, WorkerRow
 from .sheets import Formula, cell_value
 
@@ -55,30 +56,25 @@ def foot_of(workers: Sequence[WorkerRow], columns: Columns) -> List[Any]:
 
 
 def summary_cells(
-    summary: Sequence[Tuple[str, Any]],
+    summary: Sequence[Line],
     rounds: Sequence[RoundRow],
     round_columns: Columns,
     workers: Sequence[WorkerRow],
     worker_columns: Columns,
-) -> List[Tuple[str, Any]]:
+) -> List[Line]:
     """Return the lines of the summary, with a formula for each sum."""
-    lines = {label: line for line, (label, _) in enumerate(summary, start=2)}
-    values = dict(summary)
+    cells = {line.label: ("B%d" % number, line.value) for number, line in enumerate(summary, start=2)}
     return [
-        (
-            label,
-            _formula(asked, lines, values, rounds, round_columns, workers, worker_columns)
-            if isinstance(asked, Sum)
-            else asked,
-        )
-        for label, asked in summary
+        line._replace(value=_formula(line.value, cells, rounds, round_columns, workers, worker_columns))
+        if isinstance(line.value, Sum)
+        else line
+        for line in summary
     ]
 
 
 def _formula(
     asked: Sum,
-    lines: Mapping[str, int],
-    values: Mapping[str, Any],
+    cells: Mapping[str, Tuple[str, Any]],
     rounds: Sequence[RoundRow],
     round_columns: Columns,
     workers: Sequence[WorkerRow],
@@ -93,9 +89,11 @@ def _formula(
     if workers and asked.workers in worker_columns:
         terms.append("Workers!%s%d" % (_name(worker_columns[asked.workers]), 2 + len(workers)))
         total += _sum(workers, asked.workers)
-    if asked.line in lines:
-        terms.append("B%d" % lines[asked.line])
-        total += values[asked.line]
+    for label in asked.lines:
+        if label in cells:
+            name, value = cells[label]
+            terms.append(name)
+            total += value.value if isinstance(value, Sum) else value
     if not terms or not math.isclose(total, asked.value, rel_tol=0 if isinstance(asked.value, int) else 1e-12):
         return asked.value
     return Formula("=" + "+".join(terms), asked.value)

@@ -12,14 +12,16 @@ import os
 from collections import Counter
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from ..core.layout import layout_from_json
 from ..core.settings import public
 from ..errors import FlqError
 from ..run_end import end_of
 from .excel import write_workbook
+from .headline import last_tested
 from .names import workbook_name_of
 from .recorded import Recorded
 from .rows import WorkerRow
-from .summary import GONE, NEVER_JOINED, PRESENT, Totals, last_tested, per, summary, totals_from_stored
+from .summary import GONE, NEVER_JOINED, PRESENT, Totals, per, summary, totals_from_stored
 
 UNFINISHED = "it has not ended"
 
@@ -46,8 +48,14 @@ def rewrite(recorded: Recorded, path: str) -> None:
         workers = [
             row._replace(energy_per_point_j=per(row.energy_j, 100 * (tested.accuracy or 0))) for row in totals.workers
         ]
-        pairs = summary(
-            recorded.run_id, end_of(about).reason or UNFINISHED, recorded.rows, totals, settings, about["config_hash"]
+        lines = summary(
+            recorded.run_id,
+            end_of(about).reason or UNFINISHED,
+            recorded.rows,
+            totals,
+            settings,
+            about["config_hash"],
+            layout_from_json(about["layout"]) if "layout" in about else None,
         )
         shown = public(about["settings"])
         calls = [(row.round_index, call) for row, call in zip(recorded.rows, recorded.roll_calls)]
@@ -56,7 +64,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
             "the workbook of run %s cannot be made from its journal: %s: %s"
             % (recorded.run_id, type(error).__name__, error)
         ) from None
-    write_workbook(path, pairs, recorded.rows, workers, shown, calls)
+    write_workbook(path, lines, recorded.rows, workers, shown, calls)
 
 
 def _count(recorded: Recorded) -> Totals:

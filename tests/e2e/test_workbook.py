@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
 
 
 def test_it_has_its_sheets(finished):
-    assert list(finished.sheets()) == ["Summary", "Read me", "Rounds", "Roll-call", "Workers", "Config", "Charts"]
+    assert list(finished.sheets()) == ["Summary", "Charts", "Read me", "Rounds", "Roll-call", "Workers", "Config"]
 
 
 def test_each_round_has_one_row_and_its_roll_call_adds_up(finished):

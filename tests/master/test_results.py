@@ -165,7 +165,7 @@ def test_the_bytes_of_a_worker_that_never_joined_are_counted_but_not_the_worker(
     (row,) = totals.workers
     assert (row.worker_id, row.state, row.rounds) == (1, "never joined", 0)
     assert totals.wire_bytes == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()
-    pairs = dict(summary("r", "because", [], totals, master.settings, "abc"))
+    pairs = {line.label: line.value for line in summary("r", "because", [], totals, master.settings, "abc")}
     assert pairs["workers that joined"] == 0 and pairs["workers lost"] == "none"
     assert pairs["wire up after the last round (bytes)"] == row.wire_bytes_up > 0
 

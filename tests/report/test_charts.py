@@ -49,7 +49,7 @@ def cells(sheet, title, last):
 
 def test_accuracy_and_loss_are_drawn_by_round_and_by_bytes_and_workers_as_bars(drawn):
     workbook, charts = drawn([a_round(1), a_round(2)], [a_worker()])
-    assert workbook.sheetnames[-1] == "Charts"
+    assert workbook.sheetnames[:2] == ["Summary", "Charts"]
     assert list(charts) == [
         "Accuracy by round",
         "Accuracy by bytes on the wire",
@@ -59,6 +59,15 @@ def test_accuracy_and_loss_are_drawn_by_round_and_by_bytes_and_workers_as_bars(d
         "Skips and uploads per worker",
     ]
     assert len(workbook["Charts"]._charts) == 6
+
+
+@pytest.mark.parametrize("unknown, what", [({}, "Accuracy"), (UNKNOWN, "Loss")])
+def test_the_curves_of_the_result_stand_beside_the_summary(drawn, unknown, what):
+    workbook, _ = drawn([a_round(1, **unknown), a_round(2, **unknown)])
+    found = workbook["Summary"]._charts
+    titles = [chart.title.tx.rich.p[0].r[0].t for chart in found]
+    assert titles == ["%s by round" % what, "%s by bytes on the wire" % what]
+    assert min(chart.anchor._from.col for chart in found) >= workbook["Summary"].max_column
 
 
 @pytest.mark.parametrize("what, quantities", [("Accuracy", ACCURACIES), ("Loss", LOSSES)])

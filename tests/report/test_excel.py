@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from factory import settings_with
 from ooxml import problems
 from openpyxl import load_workbook
 from report_rows import HOSTILE, INFINITY, NAN, a_round, a_worker, column, formulas, parts, values
 
 from flq import durable
+from flq.core.settings import to_json
 from flq.report import excel
 from flq.report.excel import write_workbook
 from flq.report.rows import COLUMNS, TOTALS, RoundRow
@@ -59,11 +61,24 @@ def test_settings_are_listed_by_section_and_key(written):
     settings = {"model": {"lr": 0.1, "name": "mlp"}, "system": {"deterministic": True, "x": None}}
     sheet = written(settings=settings)["Config"]
     assert list(sheet.iter_rows(min_row=2, values_only=True)) == [
-        ("model", "lr", 0.1),
-        ("model", "name", "mlp"),
-        ("system", "deterministic", True),
-        ("system", "x", None),
+        ("model", "lr", 0.1, None, None),
+        ("model", "name", "mlp", None, None),
+        ("system", "deterministic", True, None, None),
+        ("system", "x", None, None, None),
     ]
+
+
+def test_a_setting_that_differs_from_its_default_is_marked_and_the_default_is_beside_it(written):
+    settings = to_json(settings_with(lr=0.05, b_up=4, input_shape=[8, 8, 1], deterministic=False, thr_scale=0.5))
+    rows = list(written(settings=settings)["Config"].iter_rows(min_row=2, values_only=True))
+    assert [row for row in rows if row[3:] != (None, None)] == [
+        ("system", "deterministic", False, "changed", True),
+        ("dataset", "input_shape", "[8, 8, 1]", "changed", "null"),
+        ("model", "lr", 0.05, "changed", 0.1),
+        ("flq_algorithm", "b_up", 4, "changed", "null"),
+        ("lazy_selection", "thr_scale", 0.5, "changed", "null"),
+    ]
+    assert len(rows) == sum(map(len, settings.values()))
 
 
 @pytest.mark.parametrize("unknown", [None, NAN, INFINITY, -INFINITY])
@@ -121,7 +136,7 @@ def test_every_kind_of_column_has_a_number_format():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_never_a_formula_or_an_error(written, tmp_path, text):
     workbook = written([(text, text)], [a_round()], [a_worker(state=text)], {text: {text: text}})
-    cells = [*workbook["Summary"][2], *workbook["Config"][2], column(workbook["Workers"], "state")[0]]
+    cells = [*workbook["Summary"][2], *workbook["Config"][2][:3], column(workbook["Workers"], "state")[0]]
     assert [(cell.value, cell.data_type) for cell in cells] == [(text, "s")] * 6
     ours = re.compile(r"[A-Z]+[0-9]+([+][A-Z]+[0-9]+)*|SUM\([A-Z]+2:[A-Z]+[0-9]+\)")
     assert [formula for formula in formulas(tmp_path / "run.xlsx") if not ours.fullmatch(formula)] == []

@@ -10,6 +10,7 @@ from factory import settings_with
 from openpyxl import load_workbook
 from report_rows import HOSTILE, a_round, a_worker
 
+from flq.core.layout import Layout, Tensor
 from flq.report.compare import compare
 from flq.report.excel import write_workbook
 from flq.report.reference import CurveRow, write_curves
@@ -17,6 +18,7 @@ from flq.report.summary import Totals, summary
 
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
 SETTINGS = settings_with(dataset="digits", name="mlp", mode="bbit")
+LAYOUT = Layout((Tensor("dense/kernel", (100, 10)),))
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +48,14 @@ def write_run(path):
     ]
     wire = tuple(sum(getattr(row, field) for row in workers) for field in ("wire_bytes_up", "wire_bytes_down"))
     totals = Totals(workers, (20 * 8000 + 5, 20 * 4000 + 7), wire, (3, 4))
-    pairs = summary("run", "20 rounds are done", rounds, totals, SETTINGS, "abc")
+    lines = summary("run", "20 rounds are done", rounds, totals, SETTINGS, "abc", LAYOUT)
     settings = {
         "text": {"key%d" % index: text for index, text in enumerate(HOSTILE)},
         "other": {"seed": 2**63 - 1, "true": True, "lr": 1e-3, "words": "gr\u00fc\u00df & <b>\"'", "escape": "_x0041_"},
     }
     write_workbook(
         str(path),
-        [(text, text) for text in HOSTILE] + pairs,
+        [(text, text) for text in HOSTILE] + lines,
         rounds,
         workers,
         settings,
@@ -142,7 +144,7 @@ def assert_same_cells(before, after):
 @pytest.mark.parametrize(
     "name, expected",
     [
-        ("run", 11),  # Summary, Read me (3 long), Rounds (2 wide), Roll-call, Workers (2 wide), Config, Charts
+        ("run", 11),  # Summary, Charts, Read me (3 long), Rounds (2 wide), Roll-call, Workers (2 wide), Config
         ("reference", 3),
         ("comparison", 4),
     ],
@@ -161,7 +163,7 @@ def test_every_formula_gives_the_number_that_was_written(workbooks, converted):
     written, calculated = cells(workbooks["run"]), cells(converted["uncalculated", "xlsx"])
     assert not set(formulas) & set(cells(workbooks["uncalculated"]))
     assert {sheet for sheet, _ in formulas} == {"Summary", "Rounds", "Workers"}
-    assert len(formulas) == 9 + 20 * 8 + 16
+    assert len(formulas) == 10 + 20 * 8 + 16
     for place in formulas:
         assert calculated[place] == pytest.approx(written[place], rel=1e-14), (place, formulas[place])
 

@@ -25,9 +25,9 @@ def lines(tmp_path):
     return write
 
 
-def test_it_is_the_second_sheet_and_describes_every_sheet(lines):
+def test_it_follows_the_charts_and_describes_every_sheet(lines):
     names, rows = lines([a_round()], [a_worker()], [(1, {0: "uploaded"})])
-    assert names == ["Summary", "Read me", "Rounds", "Roll-call", "Workers", "Config", "Charts"]
+    assert names == ["Summary", "Charts", "Read me", "Rounds", "Roll-call", "Workers", "Config"]
     told = [row[0] for row in rows if row[0] in SHEETS]
     assert told == [name for name in names if name != "Read me"]
 

@@ -60,7 +60,7 @@ def test_without_workers_there_is_no_foot(both):
 
 def test_a_total_of_the_summary_is_its_rounds_and_later_traffic(both):
     summary = [
-        ("wire up (bytes)", Sum(3100, "wire_bytes_up", line="after")),
+        ("wire up (bytes)", Sum(3100, "wire_bytes_up", lines=("after",))),
         ("mode", "bbit"),
         ("after", 100),
         ("uploads", Sum(4, workers="uploaded")),
@@ -108,7 +108,7 @@ def test_a_column_that_is_left_out_is_in_no_formula(both):
 
 
 def test_a_total_without_rounds_is_the_later_traffic(both):
-    formulas, numbers = both([("total", Sum(5, "wire_bytes_up", line="after")), ("after", 5)])
+    formulas, numbers = both([("total", Sum(5, "wire_bytes_up", lines=("after",))), ("after", 5)])
     assert values(formulas["Summary"], "value") == ["=B3", 5]
     assert values(numbers["Summary"], "value") == [5, 5]
 

@@ -377,9 +377,11 @@ class Run:
     def _sheets(self, totals: Totals) -> tuple:
         rounds = self.record.rounds()
         options = self.machine.options
-        pairs = summary(options.run_id, self.ending.reason, rounds, totals, options.settings, self.config_hash)
+        lines = summary(
+            options.run_id, self.ending.reason, rounds, totals, options.settings, self.config_hash, options.layout
+        )
         roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
-        return pairs, rounds, totals.workers, roll_calls
+        return lines, rounds, totals.workers, roll_calls
 
     def _tell_problem(self, problem: str) -> None:
         self.feed.say(PROBLEM, problem, round_index=self.machine.round_index)
