@@ -40,6 +40,7 @@ from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
 from flq.reasons import named_reason
+from flq.report.divergence import TEST, TRAINING, DivergenceWatch
 from flq.report.reference import CurveRow, write_curves
 from flq.training.dataset_flags import add_set, section_with
 from flq.training.datasets import dataset_names, resolve_dataset
@@ -392,6 +393,7 @@ def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow],
     """Train, evaluate and show progress; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
     n_rounds = settings.system.max_rounds
     bits_up, bits_down, watched = 0, 0, None
+    watch, advice = DivergenceWatch(), "lower --lr" + (", or check dataset.scale (--set)" * settings.model.has_data)
     with Progress(n_rounds) as progress:
         for done in federate(settings, task):
             bits_up, bits_down = bits_up + done.bits_up, bits_down + done.bits_down
@@ -410,6 +412,9 @@ def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow],
                 signs.append((done.index, int(np.sign(votes[watched]))))
             progress.tell(task.notes)
             progress.show(done, accuracy, entropy, bits_up, bits_down)
+            found = watch.take(done.index, {TRAINING: done.loss, TEST: entropy}, accuracy)
+            if found is not None:
+                progress.tell(["warning: " + found.sentence(advice)])
 
 
 def most_agreed(votes: Vector) -> int:

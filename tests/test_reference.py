@@ -284,8 +284,9 @@ def test_an_invalid_value_is_one_sentence_and_exit_code_2(capsys, argv, text):
     assert len(lines) == 1 and lines[0].startswith("flq_fed_v3.py: ") and text in lines[0]
 
 
-def test_training_that_diverges_is_one_sentence_and_exit_code_1(capsys):
-    code, lines = said_by(capsys, *QUADRATIC, "--mode", "fedavg", "--lr", "1000", "--iters", "100")
+def test_training_that_diverges_is_a_warning_at_once_then_one_sentence_and_exit_code_1(capsys):
+    code, (warning, *lines) = said_by(capsys, *QUADRATIC, "--mode", "fedavg", "--lr", "1000", "--iters", "100")
+    assert warning.startswith("warning: the run diverges: training loss ") and warning.endswith("; lower --lr")
     assert code == 1
     assert len(lines) == 1 and "the training has diverged" in lines[0] and "lower --lr" in lines[0]
 

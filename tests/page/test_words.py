@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from flq.core.statuses import STATUSES
-from flq.master.live.news import BEGAN, KINDS, WENT_ON, Item
+from flq.master.live.news import BEGAN, DIVERGED, KINDS, WENT_ON, Item
 from flq.master.live.page_files import FOLDER
 from flq.master.routes.openapi import STATES
 from flq.protocol.events import BACK, CONTESTED, GONE, HEAVY, JOINED, RESYNC, UNABLE
+from flq.report.divergence import OWN, TEST, TRAINING, UPDATES
 
 PAGE = Path(FOLDER)
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}
@@ -40,7 +41,7 @@ def test_chinese_texts_are_chinese():
 def test_chinese_log_lines_need_only_values_of_their_kind():
     sentences = texts_of("zh", "SENTENCES")
     about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE, CONTESTED, HEAVY}
-    assert set(sentences) == about_a_worker | {BEGAN, WENT_ON}
+    assert set(sentences) == about_a_worker | {BEGAN, DIVERGED, WENT_ON}
     for kind, text in sentences.items():
         asked = set(re.findall(r"\{(\w+)\}", text))
         assert re.search("[\u4e00-\u9fff]", text) and asked <= set(Item._fields), kind
@@ -59,6 +60,12 @@ def test_chinese_log_lines_need_only_values_of_their_kind():
 )
 def test_there_is_a_text(name):
     assert name in ENGLISH
+
+
+def test_every_quantity_that_can_diverge_has_a_text():
+    table = SCRIPTS["overview.js"].partition("const QUANTITIES = {")[2].partition("}")[0]
+    names = dict(re.findall(r'"([^"]+)": "(\w+)"', table))
+    assert set(names) == {TRAINING, TEST, OWN, UPDATES} and set(names.values()) <= set(ENGLISH)
 
 
 def test_every_text_is_used():

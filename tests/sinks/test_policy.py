@@ -258,3 +258,13 @@ def test_a_worker_with_blocked_updates_is_reported_once():
     assert "did not arrive in round 7" in story.bodies[0] and "account" not in story.bodies[0]
     assert {notice.level for _, notice in story.notices} == {WARNING}
     assert Story("workers=false").at(1, news("blocked", 3)).until(300).notices == []
+
+
+def test_a_divergence_is_reported_once():
+    text = "the run diverges: training loss 3.1e+04 in round 7 (2.35 in round 1); lower model.lr"
+    story = Story("workers=false", "best=false")
+    for now in (1.0, 100.0, 200.0):
+        story.at(now, Happened("diverged", text, None, 7, now))
+    (notice,) = [notice for _, notice in story.until(1e6).notices]
+    assert notice.title == "FLQ: the run diverges" and notice.level == WARNING
+    assert notice.body.splitlines()[0] == "T" + text[1:] + "."

@@ -73,7 +73,7 @@ def state_message(status: Json, facts: RunFacts) -> Json:
     return dict(
         {
             name: status[name]
-            for name in ("run_id", "state", "problem", "current_round", "max_rounds", "connected_workers")
+            for name in ("run_id", "state", "problem", "divergence", "current_round", "max_rounds", "connected_workers")
         },
         accuracy=finite(status["accuracy"]),
         test_loss=finite(status["test_loss"]),

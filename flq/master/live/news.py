@@ -1,4 +1,4 @@
-"""The news of a run, as lines for people: workers join, are lost, return; the run begins and ends.
+"""The news of a run, as lines for people: workers join, are lost, return; the run begins, diverges and ends.
 
 The newest lines are kept in memory for the live page; nothing that affects the model reads them. A text may quote a
 worker: a viewer must treat it as hostile.
@@ -14,8 +14,15 @@ from ...protocol.events import NOTE_KINDS
 
 MOST_KEPT = 500
 PROBLEM_S = 60.0  # between two problems of a worker, so that it cannot flood the news
-BEGAN, WENT_ON, PROBLEM, ENDED, INTERRUPTED = "began", "went_on", "problem", "ended", "interrupted"
-KINDS = NOTE_KINDS + (BEGAN, WENT_ON, PROBLEM, ENDED, INTERRUPTED)
+BEGAN, WENT_ON, PROBLEM, DIVERGED, ENDED, INTERRUPTED = (
+    "began",
+    "went_on",
+    "problem",
+    "diverged",
+    "ended",
+    "interrupted",
+)
+KINDS = NOTE_KINDS + (BEGAN, WENT_ON, PROBLEM, DIVERGED, ENDED, INTERRUPTED)
 
 
 class Item(NamedTuple):

@@ -1,11 +1,13 @@
 """Makes the reply to GET /status: a snapshot of the machine as JSON values, without addresses or paths."""
 
+import math
 import os
 from typing import Any, Dict, Optional
 
 from ...core.statuses import STATUSES
 from ...protocol.master_machine import MasterMachine
 from ...protocol.traffic import Traffic
+from ...report.divergence import Divergence
 from ..records.devices import Devices
 from ..records.round_log import Evaluated
 from ..records.wire_meter import Meter, Wire
@@ -18,6 +20,7 @@ def status_of(
     last: Evaluated,
     settings_hash: str,
     disk_bytes: int,
+    divergence: Optional[Divergence],
     now: float,
 ) -> Dict[str, Any]:
     """Return the snapshot; only the thread that owns the machine may call this."""
@@ -46,12 +49,13 @@ def status_of(
         meter.of_workers(),
         last,
         disk_bytes,
+        divergence,
     )
 
 
 def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) -> Dict[str, Any]:
     """Return the snapshot of a master without a machine yet."""
-    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0)
+    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0, None)
 
 
 def _snapshot(
@@ -65,6 +69,7 @@ def _snapshot(
     wire: Wire,
     last: Evaluated,
     disk_bytes: int,
+    divergence: Optional[Divergence],
 ) -> Dict[str, Any]:
     return {
         "run_id": run_id,
@@ -89,7 +94,13 @@ def _snapshot(
         "memory_bytes": resident_bytes(),
         "disk_bytes": disk_bytes,
         "problem": None,
+        "divergence": None if divergence is None else _divergence(divergence),
     }
+
+
+def _divergence(found: Divergence) -> Dict[str, Any]:
+    """Return a divergence as JSON values; a value that is not finite is null."""
+    return dict(found._asdict(), value=found.value if math.isfinite(found.value) else None)
 
 
 def resident_bytes() -> Optional[int]:

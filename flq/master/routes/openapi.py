@@ -167,6 +167,9 @@ TOTALS = _object(
         **TALLY,
     )
 )
+DIVERGENCE = _object(
+    {"quantity": TEXT, "value": _or_null(NUMBER), "round_index": COUNT, "first": _or_null(NUMBER), "first_round": COUNT}
+)
 STATUS = _object(
     {
         "run_id": TEXT,
@@ -182,6 +185,7 @@ STATUS = _object(
         "memory_bytes": _or_null(COUNT),
         "disk_bytes": COUNT,
         "problem": _or_null(TEXT),
+        "divergence": _or_null(DIVERGENCE),
     }
 )
 POINTS = _object({"round": _list(COUNT), "bytes": _list(COUNT), "value": _list(NUMBER)})
@@ -211,6 +215,7 @@ FEED = _object(
                         "run_id",
                         "state",
                         "problem",
+                        "divergence",
                         "current_round",
                         "max_rounds",
                         "connected_workers",

@@ -22,7 +22,7 @@ from ...report.summary import Totals, summary, totals_to_stored
 from ...run_end import KEY, RunEnd, Stage, end_of
 from ...sinks.messages import Began, Round
 from ..live.board import StatusBoard
-from ..live.news import PROBLEM
+from ..live.news import DIVERGED, PROBLEM
 from ..live.status import status_of
 from ..records.artifacts import Results
 from ..records.counts import Counts
@@ -32,6 +32,7 @@ from ..routes.model_files import ModelFiles
 from ..storage.journal import Journal
 from ..storage.store import Store
 from .conclusion import Conclusion, conclusion
+from .divergences import Divergences
 from .ending import Ending
 from .evaluations import Evaluations
 from .evaluator import Evaluator
@@ -94,6 +95,9 @@ class Run:
         self.config_hash = config_hash(to_json(settings))
         self.ending, self.record, self.counts = Ending(), Record(), Counts(meter)
         self.feed = SinkFeed(sinks or Sinks(), self._began)
+        self._divergences = Divergences(
+            settings, lambda sentence, index: self.feed.say(DIVERGED, sentence, round_index=index)
+        )
         self.model_files = ModelFiles(
             machine.options.run_id, machine.options.layout, machine.model.state.model, evaluator, results.run_dir
         )
@@ -149,6 +153,7 @@ class Run:
             self.counts.resume_round(closed)
         for index, results in journal.tested():
             self.record.add_evaluation(index, Evaluated(*results))
+        self._divergences.resume(self.record.rounds())
         reason = self._store.replay(
             self.machine,
             lambda index: self._evaluations.resume_at(index, self.machine.model.state),
@@ -323,9 +328,11 @@ class Run:
             round_index = effect.report.round_index
             self.model_files.newest = round_index, effect.result
             self.record.add_noted(round_index)
+            self._divergences.close_round(effect.report)
             self._evaluations.evaluate(round_index, effect)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
+            self._divergences.note(effect)
             self.feed.say(effect.kind, effect.text, effect.worker_id, self.machine.round_index)
         elif isinstance(effect, RunEnded) and self.ending.move(Stage.ENDED, effect.reason):
             # A run that was interrupted first is ended by the master that resumes it.
@@ -349,6 +356,7 @@ class Run:
             self.record.last_evaluated(),
             self.config_hash,
             self._store.disk_bytes(),
+            self._divergences.now,
             now,
         )
 
@@ -369,6 +377,7 @@ class Run:
         if evaluated is not None:
             self._store.note_tested(round_index, evaluated)
         self.feed.round(row, self.record.roll_call(round_index))
+        self._divergences.evaluated(row)
 
     def _past_models(self) -> Any:
         options = self.machine.options

@@ -79,6 +79,7 @@ class Policy:
         self._items: List[Item] = []
         self._lost: Set[int] = set()  # workers
         self._blocked: Set[int] = set()  # workers with a blocked update
+        self._has_diverged = False  # said once
         self._workers = LostAndBack()  # changes not yet reported
         self._pace = Pace(settings.min_interval_s, settings.max_per_hour)
         self._minutes_at = now
@@ -170,6 +171,10 @@ class Policy:
             self._add(Item(RUN, "a run has started", "The run has started: %d rounds." % self._max_rounds, INFO), now)
         elif news.kind == "went_on":
             self._add(Item(RUN, "the run resumes", "The run resumes after round %d." % news.round_index, INFO), now)
+        elif news.kind == "diverged":
+            if not self._has_diverged:
+                self._add(Item(RUN, "the run diverges", _sentence(news.text), WARNING), now)
+            self._has_diverged = True
         elif news.kind == "blocked":
             if self._settings.workers and news.worker_id not in self._blocked:
                 self._add(
@@ -252,3 +257,9 @@ class Policy:
             score = last and score_of(last)
             title += ", %s" % score.text if score else ""
         return Notice("FLQ: " + title, "\n".join(lines), items[0].level if self.has_ended else level)
+
+
+def _sentence(text: str) -> str:
+    """Return a text of the master as a sentence."""
+    line = plain(text)
+    return "%s%s." % (line[:1].upper(), line[1:])

@@ -3,6 +3,8 @@
 import { bytes, duration, loss, number, percent, say } from "./words.js";
 
 const RUNNING = ["LOBBY", "OPEN", "CLOSING"];
+const QUANTITIES = { "training loss": "lossOfTraining", "test loss": "lossOfTest", "loss on the workers' own data": "lossOfOwn",
+  "updates of the workers": "updates" }; // of flq/report/divergence.py
 
 const by = (id) => document.getElementById(id);
 
@@ -23,6 +25,8 @@ export function showOverview(state, rounds) {
   by("stop").hidden = !isRunning(state);
   by("problem").hidden = !state.problem;
   show("problem", state.problem ?? "");
+  by("divergence").hidden = !state.divergence;
+  show("divergence", state.divergence ? diverges(state) : "");
 
   const round = state.state === "FINISHED" ? (rounds?.n_rounds ?? state.current_round) : state.current_round;
   by("progress").max = state.max_rounds;
@@ -68,3 +72,13 @@ function showRounds(state, rounds) {
 }
 
 const times = (factor) => number(factor, factor < 10 ? 1 : 0);
+
+/** Return what is seen of a divergence, what it was before, and what to try. */
+function diverges({ divergence, dataset }) {
+  const { value, round_index: round, first, first_round: firstRound } = divergence;
+  return [
+    say("diverges", { name: say(QUANTITIES[divergence.quantity]), round: number(round), value: value === null ? say("notFinite") : loss(value) }),
+    ...(first === null ? [] : [say("divergesFrom", { first: loss(first), round: number(firstRound) })]),
+    say(dataset ? "tryScale" : "tryLr"),
+  ].join(" ");
+}

@@ -1,0 +1,63 @@
+"""A run that diverges is reported once: in the log, in the status, on the page and to the sinks."""
+
+import logging
+import math
+
+import pytest
+from factory import settings_with
+from report_rows import a_round
+
+from flq.master.runtime.divergences import Divergences
+from flq.protocol.events import UNABLE, UNCHANGED, Note, RoundReport
+
+REPORT = RoundReport(1, {}, None, *[0] * 10)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def divergences(said):
+    return Divergences(settings_with(name="mlp"), lambda sentence, index: said.append((index, sentence)))
+
+
+def test_a_round_with_a_huge_loss_is_reported_with_advice(divergences, said, caplog):
+    divergences.evaluated(a_round(1, training_loss=2.25))
+    divergences.evaluated(a_round(2, training_loss=4e5))
+    divergences.evaluated(a_round(3, training_loss=4e9))
+    text = "the run diverges: training loss 4e+05 in round 2 (2.25 in round 1); lower model.lr, or check dataset.scale"
+    assert said == [(2, text)]
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(logging.WARNING, text)]
+    assert divergences.now.value == 4e5
+
+
+@pytest.mark.parametrize(
+    "kind, training_loss, diverges",
+    [(UNABLE, None, True), (UNABLE, 2.0, False), (UNCHANGED, 2.0, True), ("joined", None, False)],
+)
+def test_a_round_diverges_if_no_worker_has_a_finite_update(divergences, said, kind, training_loss, diverges):
+    divergences.close_round(REPORT)
+    divergences.note(Note("<text>", kind, 3))
+    divergences.close_round(REPORT._replace(round_index=2, training_loss=training_loss))
+    assert [index for index, _ in said] == [2] * diverges
+    divergences.close_round(REPORT._replace(round_index=3))  # notes count in their own round
+    assert divergences.now is None
+
+
+def test_a_resumed_run_does_not_repeat_what_was_said(divergences, said):
+    divergences.resume([a_round(1, test_loss=2.0), a_round(2, test_loss=math.nan)])
+    divergences.evaluated(a_round(3, test_loss=math.nan))
+    assert said == [] and divergences.now.round_index == 2
+
+
+def test_a_run_with_a_step_that_is_too_large_says_so_everywhere(make_master, run_workers, caplog):
+    caplog.set_level(logging.INFO)
+    master = make_master("model.name=quadratic", "model.lr=1000", "system.max_rounds=6")
+    run_workers(master)
+    status = master.run.status["divergence"]
+    assert status["quantity"] == "updates of the workers" or status["value"] is None or status["value"] > 10
+    told = [item for item in master.run.feed.news.newest() if item.kind == "diverged"]
+    (line,) = [record.getMessage() for record in caplog.records if "the run diverges" in record.getMessage()]
+    assert [item.text for item in told] == [line] and line.endswith("; lower model.lr")
