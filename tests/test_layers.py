@@ -101,7 +101,7 @@ LAYERS = {
     "config_hash": layer(),
     "master": layer(
         "errors reasons launch console logfile addresses flags durable write_ahead_log journal_file run_end locks "
-        "leftovers tokens systemd device core protocol training report sinks config config_file config_docs "
+        "leftovers tokens systemd device core protocol drawing training report sinks config config_file config_docs "
         "config_hash",
         "numpy flask werkzeug cheroot pydantic prometheus_client",
     ),

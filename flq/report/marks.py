@@ -7,9 +7,18 @@ Example
 
 from typing import Any, Dict, Mapping
 
-LATE: Dict[str, object] = {"bg_color": "#FFEB9C", "font_color": "#7F6000", "bold": True}
-LOST: Dict[str, object] = {"bg_color": "#FFC7CE", "font_color": "#9C0006", "bold": True}
-LOST_WORKER: Dict[str, object] = {"bg_color": "#FFC7CE", "font_color": "#9C0006"}
+from ..drawing.statuses import COLOURS, ink_on, tint
+
+
+def look_of(status: str) -> Dict[str, object]:
+    """Return the format of a cell that shows a status: its colour, and letters that contrast with it."""
+    ground = COLOURS[status].light
+    return {"bg_color": ground, "font_color": ink_on(ground)}
+
+
+LATE: Dict[str, object] = dict(look_of("late"), bold=True)
+LOST: Dict[str, object] = dict(look_of("lost"), bold=True)
+LOST_WORKER: Dict[str, object] = {"bg_color": tint(COLOURS["lost"].light, 0.2), "font_color": "#000000"}
 NEVER_JOINED: Dict[str, object] = {"font_color": "#7F7F7F", "italic": True}
 CHANGED: Dict[str, object] = {"bg_color": "#DDEBF7", "font_color": "#1F3864", "bold": True}
 

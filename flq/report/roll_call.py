@@ -8,7 +8,7 @@ Example
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from ..drawing.style import GRID
-from .marks import LATE
+from .marks import LATE, LOST, look_of
 from .sheets import cell_value, fit_to_pages, put, stay_in_view, styles
 
 NAME = "Roll-call"
@@ -26,11 +26,11 @@ class Mark(NamedTuple):
 
 
 MARKS = (
-    Mark("uploaded", "U", {"bg_color": "#BDD7EE", "font_color": "#1F3864"}),
-    Mark("skipped", "S", {"font_color": "#7F7F7F"}),
-    Mark("refused", "R", {"bg_color": "#E4DFEC", "font_color": "#5F3A7A"}),
+    Mark("uploaded", "U", look_of("uploaded")),
+    Mark("skipped", "S", look_of("skipped")),
+    Mark("refused", "R", look_of("refused")),
     Mark("late", "L", LATE),
-    Mark("lost", "X", {"bg_color": "#C00000", "font_color": "#FFFFFF", "bold": True}),
+    Mark("lost", "X", LOST),
 )
 
 

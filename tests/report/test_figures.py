@@ -7,14 +7,23 @@ import pytest
 from report_rows import NAN, a_round
 
 pytest.importorskip("matplotlib")
-from matplotlib.colors import to_rgb  # noqa: E402
-
+from flq.core.statuses import STATUSES  # noqa: E402
+from flq.drawing import statuses  # noqa: E402
 from flq.drawing.pictures import picture  # noqa: E402
 from flq.drawing.style import PALETTE, colour, new_figure, styled  # noqa: E402
 from flq.report.axes import Axis  # noqa: E402
 from flq.report.figures import FIGURES, FILES, write_figures  # noqa: E402
 from flq.report.lines import Curve, draw_lines  # noqa: E402
-from flq.report.participation import LOOKS, MOST_COLUMNS, participation  # noqa: E402
+from flq.report.participation import (  # noqa: E402
+    LARGEST_ROW,
+    MOST_ROUNDS,
+    MOST_WORKERS,
+    N_COLUMNS,
+    N_ROWS,
+    grid_of,
+    participation,
+    shares_of,
+)
 from flq.report.times import MOST_BARS, parts, times  # noqa: E402
 
 BARE = dict.fromkeys(
@@ -126,7 +135,7 @@ def image_of(figure):
 
 
 def rgb(status):
-    return [int(round(255 * part)) for part in to_rgb(LOOKS[status][0])]
+    return list(statuses.rgb(statuses.COLOURS[status].light))
 
 
 def test_the_raster_has_a_cell_for_each_worker_and_round():
@@ -143,8 +152,8 @@ def test_the_raster_has_a_cell_for_each_worker_and_round():
     assert axes.get_images()[0].get_extent() == [0.5, 4.5, 2.5, -0.5]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("round", "worker")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "skipped (1)",
         "uploaded (2)",
+        "skipped (1)",
         "refused (1)",
         "late (1)",
         "lost (1)",
@@ -154,20 +163,64 @@ def test_the_raster_has_a_cell_for_each_worker_and_round():
 
 
 def test_a_long_run_has_several_rounds_in_a_column_and_hides_nothing_rare():
-    n_rounds = 4 * MOST_COLUMNS
+    n_rounds = 1200
     roll_calls = [
-        {0: "uploaded", 1: "uploaded" if k % 4 == 0 else "skipped", 2: "late" if k == 5 else "uploaded"}
+        {0: "uploaded", 1: "uploaded" if k % 4 == 0 else "skipped", 2: "late" if k == 25 else "uploaded"}
         for k in range(n_rounds)
     ]
+    roll_calls[-20:] = [{0: "uploaded", 1: "lost"}] * 20
     figure = participation(rows_of(n_rounds), roll_calls)
-    image = image_of(figure)
-    assert image.shape == (3, MOST_COLUMNS, 3)
-    assert (image[0] == rgb("uploaded")).all()
-    quarter = 0.25 * np.array(rgb("uploaded")) + 0.75 * np.array(rgb("skipped"))
-    assert np.abs(image[1] - quarter).max() <= 1
-    assert image[2, 1].tolist() == rgb("late") and (image[2, 2:] == rgb("uploaded")).all()
-    assert figure.axes[0].get_xlabel() == "round (4 in a column)"
+    n_parts = 20  # of each worker's bar, from above
+    image = image_of(figure).reshape(3, n_parts, n_rounds // 20, 3).tolist()
+
+    def bar(worker, column):
+        return [part[column] for part in image[worker]]
+
+    assert bar(0, 0) == bar(0, -1) == [rgb("uploaded")] * 20
+    assert bar(1, 0) == [rgb("skipped")] * 15 + [rgb("uploaded")] * 5
+    assert bar(2, 0) == [rgb("uploaded")] * 20
+    assert bar(2, 1) == [rgb("late")] + [rgb("uploaded")] * 19
+    assert bar(1, -1) == [rgb("lost")] * 20 and bar(2, -1) == [[255, 255, 255]] * 20
+    assert figure.axes[0].get_xlabel() == "round (20 in a column)"
     assert figure.axes[0].get_xlim() == (0.5, n_rounds + 0.5)
+
+
+def test_many_workers_share_rows_and_the_figure_fits_a_page():
+    calls = [dict.fromkeys(range(990), "uploaded")] * 7 + [dict.fromkeys(range(990), "lost")]
+    figure = participation(rows_of(8), calls)
+    image = image_of(figure)
+    assert image.shape == (20 * round(100 * LARGEST_ROW), 8, 3)  # 50 in a row, the last has 40
+    assert (image[:, :7] == rgb("uploaded")).all() and (image[:, 7] == rgb("lost")).all()
+    axes = figure.axes[0]
+    assert axes.get_ylabel() == "worker (50 in a row)" and axes.get_ylim() == (989.5, -0.5)
+    assert list(axes.get_yticks()) == list(range(0, 990, 100))
+
+
+@pytest.mark.parametrize("n_workers", [1, 5, 20, 99, 100, 101, 300, 1000, 4096])
+@pytest.mark.parametrize("n_rounds", [1, 100, MOST_ROUNDS, MOST_ROUNDS + 1, 2000, 99999])
+def test_cells_are_of_round_numbers_and_few_enough(n_workers, n_rounds):
+    grid = grid_of(n_workers, n_rounds)
+    assert {int(str(n).rstrip("0")) for n in grid} <= {1, 2, 5}
+    assert grid.rounds == 1 if n_rounds <= MOST_ROUNDS else n_rounds <= grid.rounds * N_COLUMNS
+    assert grid.workers == 1 if n_workers <= MOST_WORKERS else n_workers <= grid.workers * N_ROWS
+
+
+@pytest.mark.parametrize("n_workers, n_rounds", [(5, 10), (20, 100), (100, 300), (1000, 2000)])
+def test_rows_are_high_enough_and_the_figure_fits_a_page(n_workers, n_rounds):
+    figure = participation(rows_of(n_rounds), [dict.fromkeys(range(n_workers), "uploaded")] * n_rounds)
+    width, height = figure.get_size_inches()
+    assert width <= 7.0 and height <= 8.5
+    ticks = figure.axes[0].get_yticks()
+    assert (ticks[1] - ticks[0]) * (height - 1) / n_workers > 0.17  # a label of 7 points is 0.1 inches high
+
+
+def test_a_bar_has_a_part_for_all_that_occurred_and_is_as_long_as_its_outcomes():
+    generator = np.random.default_rng(5)
+    counts = generator.multinomial(200, [0.55, 0.28, 0.005, 0.01, 0.005, 0.15], size=(40, 30))[:, :, :5]
+    parts = shares_of(counts, np.full((40, 30), 200), 20)
+    assert parts.min() >= 0 and (parts[:, :, 2:][counts[:, :, 2:] > 0] >= 1).all()
+    assert np.abs(parts.sum(axis=2) - counts.sum(axis=2) / 10).max() <= 0.5
+    assert len(STATUSES) == parts.shape[2]
 
 
 @pytest.mark.parametrize(

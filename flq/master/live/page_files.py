@@ -1,11 +1,17 @@
-"""Reads the files of the live page (static/); they contain no data, which comes from the feed."""
+"""Reads the files of the live page (static/); they contain no data, which comes from the feed.
+
+The themes get the colours of statuses, which workbook and figures have too.
+"""
 
 import hashlib
 import os
 from typing import Dict, NamedTuple
 
+from ...drawing.statuses import THEMES, style_sheet
+
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 INDEX = "index.html"
+THEME_FILES = {"%s.css" % theme: theme for theme in THEMES}
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -46,6 +52,8 @@ def page_files() -> Dict[str, PageFile]:
                 path = os.path.join(folder, name)
                 with open(path, "rb") as stream:
                     content = stream.read()
+                if name in THEME_FILES:
+                    content += style_sheet(THEME_FILES[name]).encode("ascii")
                 tag = hashlib.sha256(content).hexdigest()[:32]
                 found[os.path.relpath(path, FOLDER).replace(os.sep, "/")] = PageFile(content, content_type, tag)
     return found
