@@ -16,7 +16,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Dict[str, Command] = {
-    "report": Command("flq.report", "compare runs, draw their figures, write their workbooks"),
+    "report": Command("flq.report", "list and compare runs, draw their figures, write their workbooks"),
     "distribution": Command("flq.training.distribution", "show which classes each worker gets"),
     "data": Command("flq.data", "show what FLQ sees in your data"),
     "notify": Command("flq.sinks.notify", "send test notifications"),

@@ -13,6 +13,19 @@ from .errors import ConfigError
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock; EACCES over NFS
 
 
+def is_locked(path: str) -> bool:
+    """Return whether a process has the lock of a file; False if there is no such file, or no locks.
+
+    An unlocked file is locked for a moment: a program that asks for its lock in this moment does not get it.
+    """
+    try:
+        with open(path, encoding="ascii") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in TAKEN
+    return False
+
+
 def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
     """Lock an open file; return whether this process has the lock.
 

@@ -92,7 +92,8 @@ LAYERS = {
     ),
     "engines": layer("errors device core protocol training", "numpy"),
     "report": layer(
-        "errors output flags durable journal_file run_end core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"
+        "errors output flags durable write_ahead_log journal_file run_end locks core drawing",
+        "numpy xlsxwriter openpyxl pandas matplotlib",
     ),
     "sinks": layer("errors flags tokens core drawing training report", "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core training sinks", "pydantic pydantic_core"),

@@ -1,5 +1,6 @@
 """The command line of the reports.
 
+python -m flq.report list
 python -m flq.report compare A.xlsx results/20260801_120000_ab12 --out compare.xlsx --accuracy 0.8 0.9
 python -m flq.report figures results/20260801_120000_ab12
 python -m flq.report workbook results/20260801_120000_ab12
@@ -15,8 +16,10 @@ from ..flags import TINY, Flags, within
 from ..output import make_output_safe
 from .compare import compare
 from .figures import FIGURES, write_figures
+from .listing import list_runs
 from .recorded import read_journal
 from .runs import find_folder
+from .text_table import terminal_width
 from .workbook import path_of, rewrite
 
 PROGRAM = "python -m flq.report"
@@ -43,6 +46,16 @@ def _flags() -> Flags:
     commands = flags.add_subparsers(dest="command", metavar="command")
     commands.required = True
 
+    command = commands.add_parser(
+        "list",
+        help="list the runs: state, rounds, accuracy, bytes, and how to continue",
+        description=(
+            "List the runs of a folder, the newest last: state, rounds, last and best accuracy, bytes on the wire; the "
+            "workbook of a run that has ended, and the command that continues one that has not. Damaged folders come "
+            "after them."
+        ),
+    )
+    command.set_defaults(run=_list)
     command = commands.add_parser(
         "compare",
         help="compare runs",
@@ -114,9 +127,14 @@ def _flags() -> Flags:
             "--results_dir",
             default="results",
             metavar="FOLDER",
-            help="folder of the runs that are given by name (default: %(default)s)",
+            help="folder of the runs, and of those given by name (default: %(default)s)",
         )
     return flags
+
+
+def _list(args: argparse.Namespace) -> List[str]:
+    print(list_runs(args.results_dir, terminal_width()))
+    return []
 
 
 def _compare(args: argparse.Namespace) -> List[str]:

@@ -105,7 +105,7 @@ def about_of(run_dir: str) -> Dict[str, Any]:
     FlqError
         If it cannot be read.
     """
-    with _reading(run_dir) as (database, path):
+    with reading(run_dir) as (database, path):
         return read_about(database, path)[0]
 
 
@@ -117,9 +117,9 @@ def read_journal(run_dir: str) -> Recorded:
     FlqError
         If it cannot be read.
     """
-    with _reading(run_dir) as (database, path):
+    with reading(run_dir) as (database, path):
         about, extent = read_about(database, path)
-        tested, values = _rounds(database, path, extent)
+        tested, values = tested_of(database, path, extent), reports_of(database, path, extent)
         rows = [
             row_of(
                 value["report"], value["wire"], tested.get(value["report"]["round_index"], ()), value.get("energy_j")
@@ -140,20 +140,25 @@ def read_journal(run_dir: str) -> Recorded:
         )
 
 
-def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Tuple[Dict[int, Any], List[Any]]:
-    """Return the test results by round, and the report of each round; rows of old journals have no digest."""
+def tested_of(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Dict[int, Any]:
+    """Return the test results by round; rows of old journals have no digest."""
     if extent is None:
-        tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
+        return {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
+    return dict(read_tested(database, path, extent.n_tested))
+
+
+def reports_of(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> List[Any]:
+    """Return the report of each round; rows of old journals have no digest."""
+    if extent is None:
         reports: Iterable[Any] = database.execute("SELECT report FROM rounds ORDER BY round")
     else:
-        tested = dict(read_tested(database, path, extent.n_tested))
         reports = (
             (report,)
             for _, report in read_numbered(
                 database, path, "rounds", "round, report", "the report of round", 0, extent.n_rounds
             )
         )
-    return tested, [json.loads(report) for (report,) in reports]
+    return [json.loads(report) for (report,) in reports]
 
 
 def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
@@ -169,7 +174,7 @@ def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
 
 
 @contextmanager
-def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
+def reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
     """Open the journal of a run in one transaction; raise every error of reading as FlqError."""
     path = os.path.join(run_dir, JOURNAL)
     try:

@@ -100,8 +100,13 @@ def read_runs(path: str) -> List[StoredRun]:
 
 def shown(text: Any) -> str:
     """Return untrusted text for printing: one line, no control characters, not too long."""
-    plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
+    plain = printable(text)
     return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 3] + "..."
+
+
+def printable(text: Any) -> str:
+    """Return untrusted text as one line without control characters."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
 
 
 def _check_size(path: str) -> None:

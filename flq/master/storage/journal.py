@@ -37,6 +37,7 @@ from ...journal_file import (
     as_text,
     damaged,
     digest,
+    finished_by,
     open_to_read,
     read_about,
     read_numbered,
@@ -49,7 +50,6 @@ from ...write_ahead_log import LOG, check_log
 logger = logging.getLogger(__name__)
 
 FORMAT = 5  # increases with wire.VERSION too, since a journal contains frames
-FINISHED_BY = {3: "0.1.0", 4: "0.2.0"}  # the last release that resumes runs of an older format
 LARGEST_WAL_BYTES = 1 << 26  # maximum size of the log's file after a checkpoint
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
@@ -61,11 +61,6 @@ CREATE TABLE rounds (round INTEGER PRIMARY KEY, report TEXT NOT NULL, digest INT
 CREATE TABLE tested (round INTEGER PRIMARY KEY, results TEXT NOT NULL, digest INTEGER NOT NULL);
 """
 STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
-
-
-def finished_by(format_: Any) -> Optional[str]:
-    """Return the last release that resumes runs of an older format; None if the format is not older."""
-    return FINISHED_BY.get(max(format_, min(FINISHED_BY))) if isinstance(format_, int) else None
 
 
 class Batch(NamedTuple):

@@ -14,10 +14,10 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from ...durable import make_folder
 from ...errors import ConfigError, FlqError, Unavailable
+from ...journal_file import finished_by
 from ...locks import lock
 from ...report.recorded import about_of, is_journalled
 from ...run_end import RunEnd, end_of
-from .journal import finished_by
 from .snapshots import Snapshots
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,9 @@
 """Texts of notifications."""
 
-import math
 from typing import NamedTuple, Optional, Sequence
 
 from ...core.settings import Settings
+from ...report.amounts import amount
 from ...report.rows import RoundRow
 
 INFO, SUCCESS, WARNING, FAILURE = "info", "success", "warning", "failure"
@@ -109,14 +109,6 @@ def plain(text: str, most: int = MOST_LETTERS) -> str:
 def share(value: float) -> str:
     """Format a share (1 = 100 %)."""
     return "%.2f %%" % (100 * value)
-
-
-def amount(n_bytes: float) -> str:
-    """Format a number of bytes."""
-    if n_bytes < 1000:
-        return "%d bytes" % n_bytes
-    power = min(int(math.log10(n_bytes)) // 3, 4)
-    return "%.1f %s" % (n_bytes / 1000**power, ("kB", "MB", "GB", "TB")[power - 1])
 
 
 def duration(seconds: float) -> str:

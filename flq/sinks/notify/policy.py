@@ -18,6 +18,7 @@ Example
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ...core.settings import NotifySettings
+from ...report.amounts import amount
 from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from ..messages import Began, Ended, Happened, Message, Round
@@ -36,7 +37,6 @@ from .notice import (
     Score,
     about_round,
     about_run,
-    amount,
     is_better,
     names_of,
     plain,
