@@ -1,10 +1,6 @@
 """The first lines of the sheet Summary: accuracy, start, duration, size of the model, bytes, saving.
 
-The saving is computed, not measured: a float32 FedAvg exchange of the same rounds and workers, payload alone, against
-all bytes that were measured on the wire. In such an exchange, a worker that answers a round sends the model once, and
-receives it once; in round 1 it receives none, because the workers make the first model from the seed. Every value that
-a round can change takes 4 bytes. Headers, polls and retransmissions are in the measured bytes alone, so the saving is
-never overstated.
+The saving is computed, see :mod:`.float32`.
 
 Example
 -------
@@ -18,13 +14,13 @@ from datetime import timedelta
 from typing import Any, List, NamedTuple, Optional, Sequence
 
 from ..core.layout import Layout
+from .float32 import model_bytes, n_models
 from .names import stamp_of
 from .recorded import TESTED
 from .rows import RoundRow, Sum
 
-BYTES_PER_VALUE = 4
 WIRE_UP, WIRE_DOWN = "wire up (bytes)", "wire down (bytes)"
-FLOAT32, SAVING = "float32 FedAvg, payload (bytes)", "saving against float32"
+FLOAT32, SAVING = "the same in float32, payload (bytes)", "saving against float32"
 
 
 class Line(NamedTuple):
@@ -83,21 +79,15 @@ def headline(
     wire = Line("wire, both ways (bytes)", Sum(wire_bytes, lines=(WIRE_UP, WIRE_DOWN)), "measured")
     if layout is None:
         return [*lines, wire]
-    n_models, model_bytes = n_models_of(rounds), BYTES_PER_VALUE * (layout.n_trained + layout.n_exact)
-    float32_bytes = n_models * model_bytes
+    number, size = n_models(rounds), model_bytes(layout)
+    float32_bytes = number * size
     return [
         *lines,
         Line("parameters", layout.n_params),
         wire,
-        Line(FLOAT32, float32_bytes, "computed: %d models of %s bytes" % (n_models, format(model_bytes, ","))),
+        Line(FLOAT32, float32_bytes, "computed: %d models of %s bytes" % (number, format(size, ","))),
         Line(SAVING, 1 - wire_bytes / float32_bytes if float32_bytes else None, "computed, against the measured bytes"),
     ]
-
-
-def n_models_of(rounds: Sequence[RoundRow]) -> int:
-    """Return the number of models that a float32 FedAvg exchange of these rounds sends, both ways."""
-    answers = [(row.uploaded + row.skipped + row.refused, row.round_index) for row in rounds]
-    return sum(n_answers * (1 if round_index == 1 else 2) for n_answers, round_index in answers)
 
 
 def _in_round(value: Optional[float], round_index: Optional[int]) -> Optional[str]:

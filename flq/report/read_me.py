@@ -67,9 +67,8 @@ BYTES = (
     ),
 )
 FLOAT32_MEANING = (
-    "Computed: the payload of FedAvg without compression in the same rounds with the same workers. Each answer "
-    "(uploaded, skipped or refused) stands for one model up and, after round 1, one model down; each parameter that "
-    "a round can change takes 4 bytes."
+    "Computed: the payload of the same exchange without compression. Each upload is one model, and after round 1 each "
+    "worker that was not lost received one; each parameter that a round can change takes 4 bytes."
 )
 LINES = (
     Entry("Lines of Summary that need an explanation"),
@@ -80,8 +79,8 @@ LINES = (
     Entry(FLOAT32, FLOAT32_MEANING, "", "bytes"),
     Entry(
         SAVING,
-        "Computed: 1 - wire / float32 FedAvg. All measured bytes of this run stand against a payload without headers, "
-        "so the saving is not overstated. It is negative where headers and polls outweigh a small model.",
+        "Computed: 1 - wire / the same in float32. All measured bytes stand against a payload without headers, so the "
+        "saving is not overstated. It is negative where headers and polls outweigh a small model.",
         "",
         "%",
     ),

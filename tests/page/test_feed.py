@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_rows import a_round
 
+from flq.core.layout import Layout, Tensor
 from flq.core.statuses import STATUSES
 from flq.master.live import feed
 from flq.master.live.news import News
@@ -86,10 +87,11 @@ def test_there_is_a_letter_for_every_status():
 # -- numbers -----------------------------------------------------------------------------
 
 
-def test_float32_would_send_a_model_to_all_that_were_there_and_an_update_for_each_upload():
-    rows = [a_round(1, uploaded=3, skipped=2, refused=1, late=1, lost=5)]
-    assert feed.float_bytes(rows, 10) == 4 * 10 * ((3 + 2 + 1 + 1) + 3)
-    assert feed.float_bytes(rows, 0) == 0  # whose size is not known
+def test_the_bytes_in_float32_are_known_with_the_layout():
+    rows = [a_round(2, uploaded=3, skipped=2, refused=1, late=1, lost=5)]
+    layout = Layout((Tensor("kernel", (2, 5)),))
+    assert feed.rounds_message(rows, [], 2000, FACTS, layout)["float_bytes"] == 4 * 10 * ((3 + 2 + 1 + 1) + 3)
+    assert feed.rounds_message(rows, [], 2000, FACTS)["float_bytes"] == 0
 
 
 def test_the_use_of_a_budget_is_by_payload_bits():

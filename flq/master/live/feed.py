@@ -14,8 +14,10 @@ import math
 from itertools import accumulate
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
+from ...core.layout import Layout
 from ...core.settings import Settings
 from ...core.statuses import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
+from ...report.float32 import model_bytes, n_models
 from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from .news import Item
@@ -23,7 +25,6 @@ from .news import Item
 MOST_POINTS = 300  # of a curve
 HISTORY = 60  # rounds of a worker's history
 MOST_LINES = 100  # of the log
-FLOAT_BYTES = 4
 LETTERS = {UPLOADED: "u", SKIPPED: "s", REFUSED: "r", LATE: "l", LOST: "x"}
 ABSENT = "."  # the worker was not a member of the round
 
@@ -96,7 +97,11 @@ def _worker(worker_id: int, worker: Json) -> Json:
 
 
 def rounds_message(
-    rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int, facts: RunFacts
+    rows: Sequence[RoundRow],
+    roll_calls: Sequence[Dict[int, str]],
+    max_rounds: int,
+    facts: RunFacts,
+    layout: Optional[Layout] = None,
 ) -> Json:
     """Return the message ``rounds``.
 
@@ -106,6 +111,8 @@ def rounds_message(
         All closed rounds, in their order.
     roll_calls : sequence of dict
         Those of the last ``HISTORY`` rounds.
+    layout : Layout or None
+        None = not known yet.
     """
     wire = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
     values = {
@@ -118,7 +125,7 @@ def rounds_message(
         "curves": {name: curve(rows, wire, column) for name, column in values.items()},
         "histories": histories(roll_calls),
         "time_left_s": seconds_left(rows, max_rounds),
-        "float_bytes": float_bytes(rows, facts.n_params),
+        "float_bytes": 0 if layout is None else n_models(rows) * model_bytes(layout),
         "wire_bytes": wire[-1] if wire else 0,
         "budget": budget(rows, facts.budget_bits),
     }
@@ -170,15 +177,6 @@ def histories(roll_calls: Sequence[Dict[int, str]]) -> Dict[str, str]:
         )
         for worker_id in ids
     }
-
-
-def float_bytes(rows: Sequence[RoundRow], n_params: int) -> int:
-    """Return the bytes that the run would need in float32, both ways, without headers and polls.
-
-    In each round the model is sent to each worker except the lost ones, and each upload is an update; skips are free.
-    """
-    n_vectors = sum(2 * row.uploaded + row.skipped + row.refused + row.late for row in rows)
-    return FLOAT_BYTES * n_params * n_vectors
 
 
 def budget(rows: Sequence[RoundRow], bits: int) -> Optional[Json]:

@@ -47,7 +47,7 @@ def sources_of(run: Run) -> Sources:
     def rounds() -> feed.Json:
         known = rows.newest()
         since = known[-feed.HISTORY - 1].round_index if len(known) > feed.HISTORY else 0
-        return feed.rounds_message(known, run.record.roll_calls(since), max_rounds, facts)
+        return feed.rounds_message(known, run.record.roll_calls(since), max_rounds, facts, options.layout)
 
     return {
         "state": lambda: feed.state_message(run.status, facts),
