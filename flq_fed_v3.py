@@ -45,6 +45,7 @@ from flq.report.reference import CurveRow, write_curves
 from flq.training.dataset_flags import add_set, section_with
 from flq.training.datasets import dataset_names, resolve_dataset
 from flq.training.frameworks import make_task, model_names
+from flq.training.sources.seen import all_warnings
 from flq.training.task import Task, Trainer
 
 
@@ -370,11 +371,12 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train, show progress, and write an Excel file in the layout of FLQ v3."""
     args = parse_flags(argv)
-    settings = resolve_dataset(settings_of(args))
+    given = settings_of(args)
+    settings = resolve_dataset(given)
     mode = rules_from_settings(settings).mode
     task = make_task(settings)
     task.check()  # reports bad settings before TensorFlow starts, which takes seconds
-    for warning in task.seen.warnings if task.seen is not None else ():
+    for warning in all_warnings(task.seen, given.dataset.scale is not None):
         print("warning: %s" % warning, file=sys.stderr)
     path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
     os.makedirs(args.out, exist_ok=True)

@@ -25,6 +25,7 @@ class ReadyTrainer:
     """A trainer with a ready update."""
 
     n_samples = 100
+    seen = data_report = None
 
     def __init__(self, settings: Settings, worker_id: int, *_: Any) -> None:
         self.notes: List[str] = []

@@ -23,6 +23,7 @@ class NotedTrainer:
     def __init__(self, settings: Settings, worker_id: int) -> None:
         self._trainer = build_trainer(settings, worker_id)
         self.n_samples, self.layout, self.notes = self._trainer.n_samples, self._trainer.layout, self._trainer.notes
+        self.seen, self.data_report = self._trainer.seen, self._trainer.data_report
 
     def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
         """Train, and record the CPU seconds."""

@@ -20,7 +20,7 @@ from .training.dataset_flags import add_set, section_with
 from .training.datasets import DATASETS, FILES, Dataset, load_dataset, resolve_dataset
 from .training.sources import own_data
 from .training.sources.class_folders import content_of
-from .training.sources.seen import class_words, listed, plain, range_words, shape_words
+from .training.sources.seen import all_warnings, class_words, listed, plain, range_words, shape_words
 
 PROGRAM = "python -m flq.data"
 MOST_CLASSES = 20  # lines of the table
@@ -89,7 +89,7 @@ def check(path: str, section: DatasetSettings) -> List[str]:
     section = section._replace(name=name_of(path))
     settings = Settings(dataset=section)
     dataset = load_dataset(resolve_dataset(settings))
-    return _what(dataset) + _classes(dataset) + _remarks(dataset) + _use(dataset, section)
+    return _what(dataset) + _classes(dataset) + _remarks(dataset, section) + _use(dataset, section)
 
 
 def _what(dataset: Dataset) -> List[str]:
@@ -126,9 +126,11 @@ def _classes(dataset: Dataset) -> List[str]:
     return lines + (["  ... and %d more" % rest] if rest > 0 else [])
 
 
-def _remarks(dataset: Dataset) -> List[str]:
+def _remarks(dataset: Dataset, section: DatasetSettings) -> List[str]:
     seen = dataset.seen
-    return ["note: %s" % words for words in seen.notes] + ["warning: %s" % words for words in seen.warnings]
+    return ["note: %s" % words for words in seen.notes] + [
+        "warning: %s" % words for words in all_warnings(seen, section.scale is not None)
+    ]
 
 
 def _use(dataset: Dataset, section: DatasetSettings) -> List[str]:

@@ -23,7 +23,7 @@ NAME = "journal.sqlite"
 BUSY_S = 5.0  # how long another process may hold the file
 RESTORE = "restore the folder of the run from a backup, or begin a new run"
 EXTENT, COUNTED = "extent", "counted"  # keys of about; the second is not essential
-FINISHED_BY = {3: "0.1.0", 4: "0.2.0"}  # format of a journal -> the last release that resumes such a run
+FINISHED_BY = {3: "0.1.0", 4: "0.2.0", 5: "0.3.0"}  # format of a journal -> the last release that resumes such a run
 DIGEST_BYTES = 8  # the size of SQLite's integers
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..core.codecs import Payload
+from ..core.data_report import DataReport
 from ..core.layout import Vector
 from ..errors import FlqError
 from .messages import Answer
@@ -30,6 +31,8 @@ class Register(NamedTuple):
         The payload codings that it can read.
     session : str
         Hash of the key that this process of the worker sends with every request.
+    data : DataReport or None
+        What it has seen of its data; None for a task without data.
     """
 
     ticket: Ticket
@@ -45,6 +48,7 @@ class Register(NamedTuple):
     undecided: bool = False
     known_sessions: Optional[int] = None
     session: str = ""
+    data: Optional[DataReport] = None
 
 
 class Poll(NamedTuple):
@@ -211,7 +215,7 @@ class RunEnded(NamedTuple):
     reason: str
 
 
-JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, CONTESTED, HEAVY = NOTE_KINDS = (
+JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, CONTESTED, HEAVY, DATA = NOTE_KINDS = (
     "joined",
     "back",
     "lost",
@@ -221,6 +225,7 @@ JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, CONTESTED, HEAVY = NOTE_
     "blocked",
     "shared",
     "heavy",
+    "data",
 )
 
 
@@ -232,7 +237,8 @@ class Note(NamedTuple):
     kind : str
         One of ``NOTE_KINDS``: a worker joined, is back, is lost, starts over because its mirror differs, or could
         not train; a round left the model unchanged; something between a worker and the master rejected the worker's
-        update; two processes use one worker's identity; or one worker holds most of the weight.
+        update; two processes use one worker's identity; one worker holds most of the weight; or data differ that should
+        not.
     worker_id : int or None
         The worker that it is about; None = no particular one.
     """

@@ -8,6 +8,7 @@ function; bytes in memory and the faulty networks of the tests are others.
 import json
 from typing import Any, Callable, Dict, Optional, Union
 
+from ..core.data_report import optional_report
 from ..core.settings import Settings
 from ..errors import FlqError, OutOfMemory
 from . import events
@@ -62,7 +63,7 @@ class Local:
     def build(self, action: Build) -> Optional[Event]:
         """Build the trainer."""
         self.trainer = self._build_trainer(action.settings)
-        return Built(self.trainer.n_samples, self.trainer.layout)
+        return Built(self.trainer.n_samples, self.trainer.layout, self.trainer.data_report)
 
     def train(self, action: Train) -> Optional[Event]:
         """Train from the shared copy."""
@@ -135,7 +136,8 @@ def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: L
     if isinstance(action, CallRegister):
         body = json.loads(json.dumps(action.body))
         check_version("the worker", body.pop("wire"))
-        return events.Register(ticket, session=session, **body)
+        data = optional_report(body.pop("data", None))
+        return events.Register(ticket, session=session, data=data, **body)
     if isinstance(action, CallPoll):
         return events.Poll(ticket, worker_id, action.epoch, action.have, action.answered, session=session)
     frame = b"".join(action.frame)

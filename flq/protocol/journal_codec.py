@@ -5,6 +5,7 @@ An answer is stored as the frame in which it came, so that reading it checks its
 
 from typing import Any, Dict, NamedTuple, Optional, Type
 
+from ..core.data_report import optional_report, to_json
 from ..errors import FlqError
 from . import events
 from .messages import Answer
@@ -34,6 +35,8 @@ def to_entry(event: events.Lasting) -> JournalEntry:
     if isinstance(event, events.Answered):
         return JournalEntry(ANSWERED, {}, event.frame)
     body = {name: value for name, value in event._asdict().items() if name != "ticket"}
+    if body.get("data") is not None:
+        body["data"] = to_json(body["data"])
     return JournalEntry(NAMES[type(event)], body)
 
 
@@ -60,6 +63,8 @@ def from_entry(
     try:
         if "codings" in body:
             body = dict(body, codings=tuple(body["codings"]))
+        if "data" in body:
+            body = dict(body, data=optional_report(body["data"]))
         return PLAIN[kind](**body)
     except TypeError as error:
         raise FlqError("an entry in the journal (%s) cannot be read: %s" % (kind, error)) from None

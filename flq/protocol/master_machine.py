@@ -8,8 +8,8 @@ Rules
    in the same order make the same run (:meth:`MasterMachine.replay`), at any time and with any waiting requests.
    A rejected event changes nothing but the sender's lease: its ticket gets the error
    as its reply.
-3. The machine dispatches events, keeps the time and decides what is journalled. Four parts, which do not know each
-   other, do everything else: membership.py, round_machine.py, global_model.py, delivery.py.
+3. The machine dispatches events, keeps the time and decides what is journalled. Five parts, which do not know each
+   other, do everything else: membership.py, data_agreement.py, round_machine.py, global_model.py, delivery.py.
 
 States: LOBBY (no round: too few workers) -> OPEN (a round is in progress) -> ... -> CLOSING (the
 run has ended, its results are being saved) -> FINISHED. docs/states.md has the picture.
@@ -25,6 +25,7 @@ from ..core.statuses import LATE, REFUSED
 from ..errors import BadValues, Conflict, FlqError
 from . import notes
 from .claims import Claim
+from .data_agreement import DataAgreement
 from .delivery import Delivery, PendingPoll
 from .events import (
     REQUESTS,
@@ -93,6 +94,7 @@ class MasterMachine:
         self.state = State.LOBBY
         system = options.settings.system
         self.membership = Membership(system.total_workers, options.layout.crc, system.lease_s, system.max_samples)
+        self.data = DataAgreement(options.settings, self._emit)
         self.rounds = rounds(options)
         self.model = model(start, self.link, options.rules)
         self.delivery = Delivery(self.link, min(POLL_S, system.lease_s / 2), self._emit)
@@ -220,7 +222,8 @@ class MasterMachine:
                 "start_crc": self.model.start_crc,
                 "codings": list(member.codings),
                 "layout": options.layout.to_json(),
-                "settings": for_workers(options.settings),
+                "settings": for_workers(self.data.settings),
+                "warning": self.data.warning(event.data) if joined else None,
             },
         )
 
@@ -228,7 +231,7 @@ class MasterMachine:
         """Let a worker take part, in the epoch that its claim gives it; return whether it does."""
         if claim is Claim.OVERTAKEN:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
-        if claim is Claim.OUTDATED:
+        if claim is Claim.OUTDATED or not self.data.admits(member.worker_id, event.data):
             return False
         assert event.n_samples is not None
         member.is_confirmed = True
@@ -239,6 +242,7 @@ class MasterMachine:
         codings = lossless.common(self.options.rules.coding, event.codings)
         if not resumes or not member.has_lease or codings != member.codings or is_taking_over:
             self._emit(Journalled(event))
+            self.data.take(member.worker_id, event.data)
         member.codings = codings
         if is_taking_over:
             member.begin_session(event.session)

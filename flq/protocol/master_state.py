@@ -25,7 +25,8 @@ def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
         for worker_id, member in sorted(machine.members.items())
         if member.epoch
     ]
-    return {"state": machine.state.value, "members": workers, **rounds.capture(), **of_model}, arrays
+    data = machine.data.capture()
+    return {"state": machine.state.value, "members": workers, "data": data, **rounds.capture(), **of_model}, arrays
 
 
 def resume(
@@ -40,5 +41,6 @@ def resume(
     """
     machine.state = State(meta["state"])
     machine.membership.resume(meta["members"], machine.options.rules.coding)
+    machine.data.resume(meta["data"])
     machine.rounds.resume(meta, meta["members"])
     machine.model.resume(meta, meta["members"], arrays, deltas)

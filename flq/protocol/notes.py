@@ -1,6 +1,6 @@
 """The notes of the master's machine: each is one sentence for the operator's log."""
 
-from .events import BACK, BLOCKED, CONTESTED, GONE, HEAVY, JOINED, RESYNC, UNABLE, UNCHANGED, Note
+from .events import BACK, BLOCKED, CONTESTED, DATA, GONE, HEAVY, JOINED, RESYNC, UNABLE, UNCHANGED, Note
 from .messages import Answer
 
 
@@ -69,6 +69,15 @@ def heavy(worker_id: int, n_samples: int, n_total: int, n_members: int) -> Note:
         "what the model becomes" % (worker_id, 100 * (n_samples / n_total), n_members, n_samples),
         HEAVY,
         worker_id,
+    )
+
+
+def other_data(masters: str, workers: str) -> Note:
+    """Say that the master evaluates on other data than the workers have."""
+    return Note(
+        "the master has other data than the workers: %s; the workers have %s: the test results are not those of "
+        "the workers' data; copy the same files to the master" % (masters, workers),
+        DATA,
     )
 
 

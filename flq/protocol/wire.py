@@ -26,7 +26,7 @@ from ..errors import BadValues, Conflict, TooLarge, WireError
 from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
-VERSION = 5
+VERSION = 6
 FIRST_NAMED = 5  # the first version that registrations carry
 SAME_VERSION = "install the same version of FLQ on master and workers"
 HEADER = struct.Struct("<4sBBBBIIIQ")  # magic, version, kind, codec, flags, run, layout, index, body length

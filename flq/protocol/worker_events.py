@@ -5,6 +5,7 @@ The machine asks for one action at a time; the shell performs it and reports one
 
 from typing import Any, Dict, NamedTuple, Optional, Union
 
+from ..core.data_report import DataReport
 from ..core.held_back import HeldBack
 from ..core.layout import Layout, Vector
 from ..core.settings import Settings
@@ -84,10 +85,11 @@ class Registered(NamedTuple):
 
 
 class Built(NamedTuple):
-    """Data and model are ready."""
+    """Data and model are ready; ``data`` is what the worker reports of its data, None for a task without data."""
 
     n_samples: int
     layout: Layout
+    data: Optional[DataReport] = None
 
 
 class Polled(NamedTuple):

@@ -22,6 +22,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..core.codecs import QUANTIZERS
 from ..core.codecs.lossless import code, known
+from ..core.data_report import to_json
 from ..core.held_back import HeldBack
 from ..core.layout import fingerprint, layout_from_json
 from ..core.rng import ROUNDING, start_values, stream
@@ -29,6 +30,7 @@ from ..core.settings import Settings, rules_from_settings, settings_from_json
 from ..core.worker_step import Proposal, WorkerState, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .backoff import Backoff
+from .data_agreement import with_scale
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .shared_copy import UNKNOWN, SharedCopy
 from .wire import VERSION, check_version, decode_at, decode_stream, encode, link_of
@@ -201,9 +203,12 @@ class WorkerMachine:
         self._known_epoch, self._known_sessions = body["epoch"], body["n_sessions"]
         if body["run_id"] != self._run_id:  # another run: the state is useless
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
-        if self._built is None or settings != self._settings:
+        if body["warning"]:
+            self.notes.append(body["warning"])
+        if self._built is None or settings != self._settings and not self._has_chosen(settings):
             self._settings, self._built = settings, None
             return Build(settings)
+        self._settings = settings
         if not body["joined"]:  # it only asked for the settings, or another process was faster
             return self._join()
         self._enter_run(body)
@@ -218,6 +223,12 @@ class WorkerMachine:
             self._begin_epoch(body["epoch"])
         return self._poll()
 
+    def _has_chosen(self, settings: Settings) -> bool:
+        """Return whether new settings add only the scale of the data, and it is the one that is in use."""
+        if self._built.data is None or self._settings.dataset.scale is not None:
+            return False
+        return settings == with_scale(self._settings, self._built.data.scale)
+
     def _was_built(self, event: Built, now: float) -> Action:
         self._built = event
         return self._join()
@@ -230,6 +241,10 @@ class WorkerMachine:
             known_sessions=self._known_sessions,
             codings=list(self._known_codings),
         )
+        data = self._built.data
+        if data is not None:
+            scale = self._settings.dataset.scale or data.scale  # a task of the user's own may use none
+            action.body["data"] = to_json(data._replace(scale=scale))
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
         if self._pending is not None and not fits(self._pending, self._built.layout.n_params, memories):

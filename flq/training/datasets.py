@@ -29,6 +29,7 @@ from .sources import csv_file, image_folder, npz_file, own_data
 from .sources.dataset import Dataset, Seen, Shape, Source
 from .sources.own_data import OWN
 from .sources.published import PUBLISHED, load_published
+from .sources.report import checksum_of
 
 __all__ = [
     "DATASETS",
@@ -193,7 +194,7 @@ def load_dataset(settings: Settings) -> Dataset:
     if section.name in DATASETS:
         require_own_files(settings)
         dataset = DATASETS[section.name].load(settings._replace(dataset=section))
-        return _with_seen(dataset._replace(scale=section.scale or dataset.scale), DATASETS[section.name])
+        return _with_seen(dataset, section, DATASETS[section.name])
     kind, path = _file_of(section)
     return kind.load(path, settings._replace(dataset=section))
 
@@ -272,8 +273,9 @@ def _scale_of_file(section: DatasetSettings) -> Optional[float]:
     return kind.look(path, section).scale
 
 
-def _with_seen(dataset: Dataset, row: Named) -> Dataset:
-    """Return a data set of the table with what there is to see in it."""
+def _with_seen(dataset: Dataset, section: DatasetSettings, row: Named) -> Dataset:
+    """Return a data set of the table with its scale, unless another one is given, and what there is to see in it."""
+    scale = section.scale or dataset.scale
     x, y = (dataset.x_train, dataset.x_test), (dataset.y_train, dataset.y_test)
     counts = [np.bincount(part, minlength=dataset.n_classes) for part in y]
     seen = Seen(
@@ -287,9 +289,11 @@ def _with_seen(dataset: Dataset, row: Named) -> Dataset:
         highest=max(float(part.max()) for part in x if part.size),
         class_counts=tuple((counts[0] + counts[1]).tolist()),
         class_names=row.class_names,
-        scale=dataset.scale,
+        scale=scale,
+        auto_scale=dataset.scale,
+        checksum=checksum_of(y[0], y[1], dataset.input_shape, row.class_names),
     )
-    return dataset._replace(seen=seen)
+    return dataset._replace(scale=scale, seen=seen)
 
 
 def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:

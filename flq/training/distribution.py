@@ -22,6 +22,7 @@ from ..output import make_output_safe
 from .dataset_flags import add_set, section_with
 from .datasets import Dataset, dataset_names, load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
+from .sources.seen import all_warnings
 
 PROGRAM = "python -m flq.training.distribution"
 MOST_LETTERS = 20  # of a class's name in the table
@@ -175,9 +176,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     args = parse_flags(arguments)
     try:
         settings = settings_of(args)
-        settings = resolve_dataset(settings._replace(dataset=section_with(settings.dataset, args.overrides)))
+        given = settings._replace(dataset=section_with(settings.dataset, args.overrides))
+        settings = resolve_dataset(given)
         dataset = load_dataset(settings)
-        for warning in dataset.seen.warnings:
+        for warning in all_warnings(dataset.seen, given.dataset.scale is not None):
             print("warning: %s" % warning, file=sys.stderr)
         counts = counts_of(dataset, settings)
         print(table(counts, dataset.class_names))

@@ -28,6 +28,7 @@ from ..core.held_back import HeldBack
 from ..core.layout import Layout, Tensor, Vector
 from ..core.settings import Settings
 from ..errors import DataError
+from .sources.report import report_of
 from .sources.seen import Seen
 
 __all__ = ["HeldBack", "Layout", "LocalUpdate", "Metric", "Metrics", "Share", "Task", "Tensor", "Trainer", "Vector"]
@@ -193,6 +194,10 @@ class Trainer:
     layout : Layout
     notes : list of str
         Those of the task.
+    seen : Seen or None
+        What the task found in the data.
+    data_report : DataReport or None
+        What the worker reports of it.
     local_update : callable(shared, round_index) -> LocalUpdate
         :meth:`Task.train` on the worker's share.
 
@@ -209,4 +214,5 @@ class Trainer:
         self.task, self.share = task, task.open(worker_id)
         self.n_samples: int = self.share.n_samples
         self.layout, self.notes, self.seen = task.layout, task.notes, task.seen
+        self.data_report = None if task.seen is None else report_of(task.seen)
         self.local_update: Callable[..., LocalUpdate] = partial(task.train, self.share)

@@ -123,7 +123,7 @@ class Worker(Local):
             trainer = build_trainer(settings, self._args.worker_id)
         self._last_round = settings.system.max_rounds
         self._heartbeat.report_s = settings.jetson_optimization.telemetry_s
-        for words, is_warning in told(trainer.seen):
+        for words, is_warning in told(trainer.seen, settings.dataset.scale is not None):
             logger.log(logging.WARNING if is_warning else logging.INFO, "worker %d: %s", self._args.worker_id, words)
         self._say(trainer.notes)
         logger.info(

@@ -28,7 +28,9 @@ from odd_values import (
     TRICKS,
     VALUES,
 )
+from reports import REPORT
 
+from flq.core.data_report import to_json
 from flq.protocol.wire import VERSION
 
 TRAINING, IDLE = (0, 1, 2, 3), (4, 5)
@@ -156,6 +158,7 @@ class Garbage:
             "n_samples": random.randrange(1, 99),
             "layout_crc": self._link.layout.crc ^ 1,
             "epoch": random.choice((-1, 0, 2, 7, 2**40)),
+            "data": random.choice((None, self._report())),
         }
         for name in random.sample(sorted(fields), random.randrange(4)):
             fields[name] = self._value(3)
@@ -164,6 +167,13 @@ class Garbage:
         for name in random.sample(sorted(fields), random.choice((0, 0, 1, 2))):
             del fields[name]
         return fields
+
+    def _report(self):
+        """Return a report of data, mostly with a wrong value."""
+        random, report = self._random, to_json(REPORT)
+        name = random.choice(sorted(report))
+        report[name] = self._value(2) if random.random() < 0.8 else report[name]
+        return report
 
     def _value(self, depth):
         """Return any JSON value, and some that are not JSON."""

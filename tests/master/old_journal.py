@@ -1,6 +1,8 @@
 """Journals in the formats of older releases.
 
 Format 3 (FLQ 0.1.0): no row has a digest. Format 4 (FLQ 0.2.0): the end of a run is several rows of the table about.
+Format 5 (FLQ 0.3.0): workers join without a report of their data; journal_format_5.sql is such a journal, as its master
+wrote it: the quadratic problem, 3 rounds of two workers.
 """
 
 import json
@@ -11,6 +13,7 @@ from contextlib import closing
 from flq.journal_file import EXTENT, Extent, digest
 from flq.run_end import KEY
 
+FORMAT_5 = os.path.join(os.path.dirname(os.path.abspath(__file__)), "journal_format_5.sql")
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB);
@@ -45,3 +48,11 @@ def make_format_4(folder, ended=None, reason=None):
         database.execute("DELETE FROM about")
         database.executemany("INSERT INTO about VALUES (?, ?, ?)", [(*row, digest("about", row)) for row in rows])
         database.commit()
+
+
+def write_format_5(folder):
+    """Write the journal of an ended run of format 5 into a folder."""
+    with open(FORMAT_5, encoding="utf-8") as stream, closing(
+        sqlite3.connect(os.path.join(folder, "journal.sqlite"))
+    ) as db:
+        db.executescript(stream.read())

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from old_journal import make_format_4, old_journal
+from old_journal import make_format_4, old_journal, write_format_5
 
 from flq.core.layout import Layout, Tensor
 from flq.errors import ConfigError, FlqError
@@ -229,7 +229,7 @@ def test_a_run_of_an_older_release_is_refused_by_the_name_of_the_one_that_finish
     )
     before = (tmp_path / NAME).read_bytes()
     for only_to_look in (True, False):
-        with pytest.raises(ConfigError, match="has format 3, expected 5 .finish the run with FLQ 0.1.0"):
+        with pytest.raises(ConfigError, match="has format 3, expected 6 .finish the run with FLQ 0.1.0"):
             open_journal(str(tmp_path), only_to_look)
     found = read_journal(str(tmp_path))
     assert (found.run_id, found.rows[0].round_index, found.rows[0].accuracy) == ("old", 1, 0.75)
@@ -237,14 +237,26 @@ def test_a_run_of_an_older_release_is_refused_by_the_name_of_the_one_that_finish
     assert (tmp_path / NAME).read_bytes()[100:] == before[100:]
 
 
-def test_so_is_a_run_of_the_release_before_this(tmp_path):
+def test_so_is_a_run_of_0_2_0(tmp_path):
     journal = create(str(tmp_path), {"run_id": "old", "settings": {"system": {}}, KEY: RunEnd().to_json()})
     journal.write(Batch([], [], [(1, REPORT)], [(1, [0.25, 0.75])], {}))
     journal.close()
     make_format_4(str(tmp_path), reason="interrupted by signal 15, it can be resumed")
     for only_to_look in (True, False):
-        with pytest.raises(ConfigError, match="has format 4, expected 5 .finish the run with FLQ 0.2.0"):
+        with pytest.raises(ConfigError, match="has format 4, expected 6 .finish the run with FLQ 0.2.0"):
             open_journal(str(tmp_path), only_to_look)
     found = read_journal(str(tmp_path))
     assert (found.rows[0].round_index, found.rows[0].accuracy) == (1, 0.75)
     assert end_of(found.about) == RunEnd(Stage.RUNNING, "interrupted by signal 15, it can be resumed")
+
+
+def test_so_is_a_run_of_the_release_before_this(tmp_path):
+    write_format_5(str(tmp_path))
+    for only_to_look in (True, False):
+        with pytest.raises(ConfigError, match="has format 5, expected 6 .finish the run with FLQ 0.3.0"):
+            open_journal(str(tmp_path), only_to_look)
+    found = read_journal(str(tmp_path))
+    assert found.run_id == "20261130_213508_bc30" and found.settings.model.name == "quadratic"
+    assert [row.round_index for row in found.rows] == [1, 2, 3] and found.rows[2].test_loss == 0.013288002436188303
+    assert found.roll_calls == [{0: "uploaded", 1: "uploaded"}] * 3
+    assert end_of(found.about) == RunEnd(Stage.OVER, "3 rounds are done", [0, 1])

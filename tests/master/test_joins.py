@@ -22,11 +22,11 @@ def join(master, **options):
     return register(master, n_samples=10, layout_crc=master.layout.crc, **options)
 
 
-@pytest.mark.parametrize("version, named", [({}, "4 or an older one"), ({"wire": 4}, "4"), ({"wire": 6}, "6")])
+@pytest.mark.parametrize("version, named", [({}, "4 or an older one"), ({"wire": 5}, "5"), ({"wire": 7}, "7")])
 def test_a_worker_of_another_wire_version_gets_an_error(make_master, version, named):
     body = dict({"worker_id": 0, "instance": "one"}, **version)
     status, _, text = make_master(*RUN).send("POST", "/register", json.dumps(body))
-    assert (status, json.loads(text)["detail"]) == (400, "the worker has wire version %s, expected 5" % named)
+    assert (status, json.loads(text)["detail"]) == (400, "the worker has wire version %s, expected 6" % named)
     assert "the same version of FLQ" in json.loads(text)["hint"]
 
 

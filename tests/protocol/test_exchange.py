@@ -1,8 +1,10 @@
 """The worker's loop: the destination of each action, and a transport in memory."""
 
 import pytest
+from reports import REPORT
 from test_worker_machine import LAYOUT, LINK, Worker
 
+from flq.core.data_report import to_json
 from flq.errors import BadValues, Conflict, OutOfMemory, WireError
 from flq.protocol import events
 from flq.protocol.exchange import Local, methods_of, run_worker, to_master, to_worker
@@ -36,6 +38,7 @@ POLL = CallPoll(epoch=3, have=5, answered=7)
 
 class Trainer:
     n_samples, layout = 30, LAYOUT
+    data_report = REPORT
 
     def __init__(self, settings):
         self.settings = settings
@@ -74,7 +77,7 @@ def refuse(action):
 
 
 def test_local_actions_of_a_worker_never_reach_the_master(local):
-    assert perform(Build({"a": 1}), local, refuse) == Built(30, LAYOUT)
+    assert perform(Build({"a": 1}), local, refuse) == Built(30, LAYOUT, REPORT)
     assert local.trainer.settings == {"a": 1}
     assert perform(Train("shared", 2), local, refuse) == Trained("update of 2", 0.5, 1.0, None, 64)
     assert perform(Train("shared", 13), local, refuse) == Unable("too little memory", 1.0)
@@ -102,9 +105,13 @@ def test_a_worker_runs_until_its_machine_exits(local):
 def test_calls_become_events_of_the_master_through_their_bytes():
     body = dict(Worker().action.body, n_samples=3)
     assert to_master(CallRegister(body), 9, 2, LINK, "key") == events.Register(9, 2, "one", 3, session="key")
+    reported = CallRegister(dict(body, data=to_json(REPORT)))
+    assert to_master(reported, 9, 2, LINK, "key") == events.Register(9, 2, "one", 3, session="key", data=REPORT)
+    with pytest.raises(BadValues, match="data.checksum must be a whole number in 0..2.32-1, got -1"):
+        to_master(CallRegister(dict(body, data=dict(to_json(REPORT), checksum=-1))), 9, 2, LINK)
     assert to_master(POLL, 9, 2, LINK) == events.Poll(9, 2, 3, 5, 7)
-    with pytest.raises(WireError, match="the worker has wire version 4, expected 5"):
-        to_master(CallRegister(dict(body, wire=4)), 9, 2, LINK)
+    with pytest.raises(WireError, match="the worker has wire version 5, expected 6"):
+        to_master(CallRegister(dict(body, wire=5)), 9, 2, LINK)
     with pytest.raises(WireError):
         to_master(CallAnswer("/offer", [b"FLQf", b"oops"], 5), 9, 2, LINK)
     with pytest.raises(BadValues, match="expected a skip, an offer or an upload, got a verdict"):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from master_bench import LAYOUT, frozen, joined, vector
+from reports import REPORTS
 
 from flq.core.codecs import QUANTIZERS
 from flq.core.held_back import HeldBack
@@ -61,6 +62,7 @@ LASTING = st.one_of(
         st.booleans(),
         MAYBE,
         st.text(max_size=32),
+        st.none() | REPORTS,
     ),
     ANSWERS.map(lambda answer: answered(answer)._replace(ticket=-7, may_wait=False, session=None)),
     st.builds(events.LeaseEnded, st.integers(0, 9)),

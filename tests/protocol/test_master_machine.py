@@ -60,6 +60,7 @@ def test_the_reply_to_a_registration_has_everything_that_a_worker_needs():
         "joined": False,
         "resumed": False,
         "n_sessions": 0,
+        "warning": None,
         "lease_s": 300.0,
         "start_crc": fingerprint(vector(1, 2, 3, 4)),
         "codings": [],

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from master_bench import LAYOUT, Bench, fingerprint, joined, lasting, vector
+from reports import REPORTS
 
 from flq.core.codecs import QUANTIZERS
 from flq.errors import FlqError
@@ -139,6 +140,7 @@ REGISTER = st.builds(
     MAYBE,
     MAYBE,
     MAYBE,
+    data=st.none() | REPORTS,
 )
 POLL = st.builds(events.Poll, st.just(0), IDS, NUMBERS, NUMBERS, NUMBERS)
 HEARTBEAT = st.builds(events.Heartbeat, st.just(0), IDS, NUMBERS)

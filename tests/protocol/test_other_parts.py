@@ -20,8 +20,9 @@ PARTS = {
     "round_machine": {"round_machine", "roll_call"},
     "global_model": {"global_model", "downlink"},
     "delivery": {"delivery"},
+    "data_agreement": {"data_agreement"},
 }  # with the modules that only this part has
-VALUES = {"events", "messages", "options", "resumable", "traffic", "wire"}  # pass between them
+VALUES = {"events", "messages", "notes", "options", "resumable", "traffic", "wire"}  # pass between them
 
 
 def imported_by(module):

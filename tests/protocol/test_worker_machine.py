@@ -89,6 +89,7 @@ class Worker:
             "codings": [],
             "joined": "n_samples" in getattr(self.action, "body", {}),
             "n_sessions": epoch,
+            "warning": None,
         }
         return json.loads(json.dumps(dict(body, **changes)))
 
@@ -215,14 +216,14 @@ def test_a_run_that_has_ended_is_left_with_exit_code_0():
     assert worker.state == "DONE"
 
 
-@pytest.mark.parametrize("version, named", [(VERSION - 1, "4"), (VERSION + 1, "6"), (None, "4 or an older one")])
+@pytest.mark.parametrize("version, named", [(VERSION - 1, "5"), (VERSION + 1, "7"), (None, "4 or an older one")])
 def test_a_master_of_another_wire_version_is_left_with_exit_code_2(version, named):
     worker = Worker()
     body = worker.body(wire=version)
     del body["resumed"]  # nothing of such a reply is read
     action = worker.tell(Registered(body))
     assert action == Exit(
-        2, "the master has wire version %s, expected 5 (install the same version of FLQ on master and workers)" % named
+        2, "the master has wire version %s, expected 6 (install the same version of FLQ on master and workers)" % named
     )
 
 

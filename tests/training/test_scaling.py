@@ -4,7 +4,7 @@ import pytest
 
 from flq.core.settings import DatasetSettings
 from flq.training.sources.scaling import choose_scale
-from flq.training.sources.seen import Seen
+from flq.training.sources.seen import Seen, all_warnings
 
 PICTURE, ROW = (28, 28), (7,)
 DIVIDED, FAR = "dataset.scale sets another divisor", "far outside -1..1"
@@ -48,10 +48,15 @@ DIVIDED, FAR = "dataset.scale sets another divisor", "far outside -1..1"
 )
 def test_the_scale_follows_from_kind_type_and_range(kind, shape, dtype, lowest, highest, scale, said):
     seen = Seen(kind, "toy", shape=shape, dtype=dtype, lowest=lowest, highest=highest)
-    found, words = choose_scale(seen, DatasetSettings())
-    assert found == scale and len(words) == bool(said)
+    choice = choose_scale(seen, DatasetSettings())
+    words = [choice.divided] * bool(choice.divided) + choice.warnings
+    assert choice.scale == scale and len(words) == bool(said)
     assert all(said in sentence and "toy" in sentence for sentence in words)
-    assert choose_scale(seen, DatasetSettings(scale=float(scale))) == (found, words)  # once it is resolved
+    assert (choice.divided != "") == (said == DIVIDED)
+    assert choose_scale(seen, DatasetSettings(scale=float(scale))) == choice  # once it is resolved
+    seen = seen._replace(warnings=tuple(choice.warnings), divided=choice.divided)
+    assert all_warnings(seen, is_scale_given=False) == choice.warnings + [choice.divided] * bool(choice.divided)
+    assert all_warnings(seen, is_scale_given=True) == choice.warnings  # the user has chosen the divisor
 
 
 @pytest.mark.parametrize(
@@ -59,10 +64,11 @@ def test_the_scale_follows_from_kind_type_and_range(kind, shape, dtype, lowest, 
 )
 def test_a_scale_that_is_given_is_used_and_judged(lowest, highest, scale, said):
     seen = Seen("npz", "toy", shape=PICTURE, dtype="float32", lowest=lowest, highest=highest)
-    found, words = choose_scale(seen, DatasetSettings(scale=scale))
+    found, divided, words = choose_scale(seen, DatasetSettings(scale=scale))
     assert found == scale and len(words) == bool(said) and all(said in sentence for sentence in words)
+    assert divided == ""
 
 
 def test_the_worst_column_is_named():
     seen = Seen("csv", "toy", shape=ROW, dtype="number", lowest=-3, highest=900, widest=("column 'income'", 12, 900))
-    assert "column 'income' goes from 12 to 900" in choose_scale(seen, DatasetSettings())[1][0]
+    assert "column 'income' goes from 12 to 900" in choose_scale(seen, DatasetSettings()).warnings[0]

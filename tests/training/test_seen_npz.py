@@ -9,6 +9,7 @@ from factory import settings_with
 from flq.errors import DataError
 from flq.training.datasets import load_dataset, resolve_dataset
 from flq.training.sources.dataset import sentence
+from flq.training.sources.seen import all_warnings
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_arrays_are_seen_for_what_they_are(load, arrays, scale, said):
 )
 def test_what_looks_wrong_is_said(load, arrays, notes, warnings):
     seen = load(arrays).seen
-    for found, expected in ((seen.notes, notes), (seen.warnings, warnings)):
+    for found, expected in ((seen.notes, notes), (all_warnings(seen, is_scale_given=False), warnings)):
         assert len(found) == len(expected), found
         for words, part in zip(found, expected):
             assert re.search(part, words) and "toy.npz" in words
@@ -214,7 +215,8 @@ def test_what_can_not_be_converted_is_refused(load):
 
 def test_a_scale_that_is_given_counts(load):
     dataset = load(toy(images(dtype="int64")), scale=100.0)
-    assert dataset.scale == 100.0 and dataset.seen.warnings == ()
+    assert dataset.scale == 100.0 and all_warnings(dataset.seen, is_scale_given=True) == []
+    assert dataset.seen.auto_scale == 255.0
     (warning,) = load(toy(images(dtype="int64")), scale=2.0).seen.warnings
     assert "values 0 to 255, which dataset.scale 2 makes 0 to 127.5" in warning
 
@@ -222,7 +224,7 @@ def test_a_scale_that_is_given_counts(load):
 @pytest.mark.parametrize("highest", [1, 16, 200, 255])
 def test_with_partition_local_bytes_are_pixels_whatever_their_range(load, highest):
     dataset = load(toy(images(highest=highest)), partition="local")
-    assert dataset.scale == 255.0 and len(dataset.seen.warnings) == (highest <= 16)
+    assert dataset.scale == 255.0 and len(all_warnings(dataset.seen, is_scale_given=False)) == (highest <= 16)
 
 
 def test_the_range_is_that_of_training_and_test(load):

@@ -125,9 +125,9 @@ def test_with_partition_local_the_master_needs_no_data():
 def test_check_keeps_what_it_saw_of_the_data(tmp_path):
     np.savez(str(tmp_path / "a.npz"), x_train=np.arange(160).reshape(40, 2, 2), y_train=np.arange(40) % 2 + 1)
     task = make_task(settings_with(dataset="npz:a.npz", data_dir=str(tmp_path), total_workers=1, batch_size=4))
-    assert task.seen is None and told(task.seen) == []
+    assert task.seen is None and told(task.seen, False) == []
     task.check()
-    (said, is_warning), *warnings = told(task.seen)
+    (said, is_warning), *warnings = told(task.seen, False)
     assert said == "a.npz: 40 images of 2 x 2, 3 classes; int64 values 0 to 159, divided by 255" and not is_warning
     assert len(warnings) == 2 and all(is_warning for _, is_warning in warnings)
     assert "run from 1 to 2: the model has 3 outputs" in warnings[0][0] and "dataset.scale" in warnings[1][0]

@@ -33,6 +33,7 @@ REGISTERED = {
     "ended": False,
     "joined": True,
     "n_sessions": 1,
+    "warning": None,
     "resumed": False,
     "epoch": 1,
     "lease_s": 300.0,

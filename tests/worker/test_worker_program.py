@@ -16,6 +16,7 @@ from flq.core.settings import for_workers
 from flq.errors import OutOfMemory
 from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import Build, Built, Train, Unable
+from flq.training.sources.report import report_of
 from flq.training.sources.seen import Seen
 from flq.training.task import LocalUpdate
 from flq.worker.command_line import parse_flags
@@ -81,6 +82,7 @@ def test_a_master_that_is_not_ready_is_asked_again(run_worker):
         "ended": True,
         "joined": False,
         "n_sessions": 0,
+        "warning": None,
         "resumed": False,
         "epoch": 0,
         "lease_s": 300.0,
@@ -171,6 +173,7 @@ def registration(settings):
             "ended": False,
             "joined": False,
             "n_sessions": 0,
+            "warning": None,
             "resumed": False,
             "epoch": 0,
             "lease_s": 300.0,
@@ -238,6 +241,7 @@ def test_a_build_merges_flags_file_environment_and_master_and_logs_the_result(tm
 
         n_samples, layout = 7, Layout((Tensor("w", (4,)),))
         seen = Seen("npz", "a.npz", 7, 1, True, (2,), "float32", -1.0, 2.5, (3, 4), warnings=("it looks odd",))
+        data_report = report_of(seen)
 
         def __init__(self, settings, worker_id):
             self.notes = ["gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1"]
@@ -251,7 +255,7 @@ def test_a_build_merges_flags_file_environment_and_master_and_logs_the_result(tm
     )
     with caplog.at_level("INFO", "flq"):
         event = worker.build(Build(settings_with()))
-    assert event == Built(7, Trainer.layout)
+    assert event == Built(7, Trainer.layout, report_of(Trainer.seen))
     ((settings, worker_id),) = got
     assert worker_id == 3 and settings.dataset.data_dir == "/of/the/file"
     assert settings.jetson_optimization == settings_with().jetson_optimization._replace(

@@ -10,6 +10,7 @@ from typing import Any, Dict
 from flask import Flask, Response, g, jsonify, request
 
 from ...core.codecs.lossless import NUMBERS
+from ...core.data_report import optional_report
 from ...device.report import checked
 from ...errors import BadValues, TooLarge
 from ...protocol.events import Answered, Heartbeat, Poll, Register
@@ -95,10 +96,11 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         if not isinstance(codings, list):
             raise BadValues("codings must be a list, got %.80r" % (codings,))
         known = tuple(name for name in NUMBERS if name in codings)  # unknown ones are ignored
+        data = optional_report(body.get("data"))
         session = session_of_request()
         reply = run.loop.ask(
             lambda ticket: Register(
-                ticket, worker_id, instance, codings=known, undecided=undecided, session=session, **numbers
+                ticket, worker_id, instance, codings=known, undecided=undecided, session=session, data=data, **numbers
             )
         )
         return with_crc(jsonify(reply))

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Sequence, get_type_hints
 from flask import Flask, Response, jsonify
 
 from ... import __version__
+from ...core.data_report import MOST_AXES, MOST_CLASSES, MOST_OF_A_DTYPE, MOST_OF_A_NAME
 from ...core.statuses import STATUSES
 from ...device.report import FIELDS
 from ...protocol.wire import MEDIA_TYPE
@@ -273,6 +274,23 @@ FILE = _object(
 )
 LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "items": {"type": "array"}}
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})
+DATA = _object(
+    {
+        "n_train": COUNT,
+        "n_test": COUNT,
+        "shape": dict(_list(COUNT), minItems=1, maxItems=MOST_AXES),
+        "dtype": {"type": "string", "maxLength": MOST_OF_A_DTYPE},
+        "lowest": NUMBER,
+        "highest": NUMBER,
+        "n_classes": COUNT,
+        "class_names": _or_null(dict(_list({"type": "string", "maxLength": MOST_OF_A_NAME}), maxItems=MOST_CLASSES)),
+        "class_counts": dict(_list(COUNT), maxItems=MOST_CLASSES),
+        "checksum": dict(COUNT, maximum=2**32 - 1),
+        "scale": dict(NUMBER, exclusiveMinimum=0),
+        "auto_scale": dict(NUMBER, exclusiveMinimum=0),
+    },
+    optional=("class_names",),
+)
 REGISTRATION = _object(
     {
         "worker_id": ID,
@@ -287,6 +305,7 @@ REGISTRATION = _object(
         "known_epoch": INTEGER,
         "known_sessions": INTEGER,
         "codings": _list(TEXT),
+        "data": _or_null(dict(DATA, additionalProperties=True)),
     },
     optional=(
         "n_samples",
@@ -298,6 +317,7 @@ REGISTRATION = _object(
         "known_epoch",
         "known_sessions",
         "codings",
+        "data",
     ),
     additionalProperties=True,
     description="without n_samples the worker only requests the settings; with it the worker joins",
@@ -316,6 +336,7 @@ REGISTERED = _object(
         "layout": LAYOUT,
         "settings": {"type": "object"},
         "codings": _list(TEXT),
+        "warning": _or_null(TEXT),
     }
 )
 HEARTBEAT = _object(

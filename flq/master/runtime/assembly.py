@@ -27,6 +27,7 @@ from ...tokens import is_open_to_others, make_tokens
 from ...training.datasets import resolve_dataset
 from ...training.frameworks import make_task
 from ...training.models import is_custom
+from ...training.sources.report import report_of
 from ...training.sources.seen import told
 from ..http.auth import Gate
 from ..http.descriptors import n_connections, n_open, raise_limit
@@ -71,7 +72,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
     task = make_task(settings)
     task.check()  # reject unusable data before listening
     read_s = time.monotonic() - began
-    for words, is_warning in told(task.seen):
+    for words, is_warning in told(task.seen, config.dataset.scale is not None):
         logger.log(logging.WARNING if is_warning else logging.INFO, "%s", words)
     results_dir = os.path.join(project_dir, config.report.results_dir)
     with ExitStack() as closing:  # closes in reverse order
@@ -103,6 +104,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
             server.start()
             logger.info("listening on port %d; model %s is being built", server.port, config.model.name)
             machine = _machine(run_id, settings, *evaluator.described(BUILD_S))
+        machine.data.own = None if task.seen is None else report_of(task.seen)
         layout = machine.options.layout
         make_run_folder(run_dir)
         if past is None:

@@ -15,7 +15,7 @@ import numpy as np
 from ...config_hash import config_hash
 from ...core.settings import to_json
 from ...errors import FlqError, Unavailable
-from ...protocol.events import Effect, Effects, Note, ResultsSaved, RoundClosed, RunEnded, Stop
+from ...protocol.events import DATA, Effect, Effects, Note, ResultsSaved, RoundClosed, RunEnded, Stop
 from ...protocol.master_machine import MasterMachine
 from ...report.rows import RoundRow
 from ...report.summary import Totals, summary, totals_to_stored
@@ -331,7 +331,7 @@ class Run:
             self._divergences.close_round(effect.report)
             self._evaluations.evaluate(round_index, effect)
         elif isinstance(effect, Note):
-            logger.info("%s", effect.text)
+            logger.log(logging.WARNING if effect.kind == DATA else logging.INFO, "%s", effect.text)
             self._divergences.note(effect)
             self.feed.say(effect.kind, effect.text, effect.worker_id, self.machine.round_index)
         elif isinstance(effect, RunEnded) and self.ending.move(Stage.ENDED, effect.reason):

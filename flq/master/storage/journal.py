@@ -49,7 +49,7 @@ from ...write_ahead_log import LOG, check_log
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5  # increases with wire.VERSION too, since a journal contains frames
+FORMAT = 6  # increases with wire.VERSION too, since a journal contains frames
 LARGEST_WAL_BYTES = 1 << 26  # maximum size of the log's file after a checkpoint
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;

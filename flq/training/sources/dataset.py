@@ -21,6 +21,7 @@ from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from .channels import channels_last, shape_with_channels, to_channels
 from .labels import MAX_CLASSES, name_warnings
+from .report import checksum_of
 from .scaling import choose_scale
 from .seen import Seen, class_warnings, counted, listed, sentence
 
@@ -241,11 +242,18 @@ def split_dataset(
     )
     if seen.is_rows:
         seen = _with_columns(seen, x_train, x_test)
-    scale, odd = choose_scale(seen, section)
+    choice = choose_scale(seen, section)
+    odd = choice.warnings
     if section.partition != "local":
         odd = class_warnings(seen.class_counts, names, where) + odd
-    seen = seen._replace(scale=scale, warnings=seen.warnings + tuple(name_warnings(names, where) + odd))
-    return Dataset(x_train, y_train, x_test, y_test, scale, n_classes, section.name, seen)
+    seen = seen._replace(
+        scale=choice.scale,
+        auto_scale=choose_scale(seen, section._replace(scale=None)).scale,
+        checksum=checksum_of(y_train, y_test, seen.shape, names),
+        divided=choice.divided,
+        warnings=seen.warnings + tuple(name_warnings(names, where) + odd),
+    )
+    return Dataset(x_train, y_train, x_test, y_test, choice.scale, n_classes, section.name, seen)
 
 
 def _with_columns(seen: Seen, x_train: np.ndarray, x_test: np.ndarray) -> Seen:

@@ -151,7 +151,7 @@ def _scale(path: str, section: DatasetSettings, header: Header) -> Optional[floa
         lowest=min(float(part.min()) for part in parts),
         highest=max(float(part.max()) for part in parts),
     )
-    return choose_scale(seen, section)[0]
+    return choose_scale(seen, section).scale
 
 
 def _labels(

@@ -181,7 +181,7 @@ def _checked(settings: Settings, published: Published, found: Found) -> Dataset:
         input_shape=published.input_shape,
         channels_first=False,
         channels=None,
-        scale=settings.dataset.scale or WHITE,
+        scale=WHITE,
     )
     x_train, y_train, x_test, y_test = found.arrays
     train, test = [

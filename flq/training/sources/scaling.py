@@ -5,12 +5,12 @@ Example
 >>> from flq.core.settings import DatasetSettings
 >>> pixels = Seen("npz", "toy.npz", shape=(28, 28), dtype="uint8", lowest=0.0, highest=255.0)
 >>> choose_scale(pixels, DatasetSettings())
-(255.0, [])
->>> choose_scale(pixels._replace(dtype="int64"), DatasetSettings())[1]
-['toy.npz has int64 values 0 to 255: they are divided by 255; dataset.scale sets another divisor']
+Choice(scale=255.0, divided='', warnings=[])
+>>> choose_scale(pixels._replace(dtype="int64"), DatasetSettings()).divided
+'toy.npz has int64 values 0 to 255: they are divided by 255; dataset.scale sets another divisor'
 """
 
-from typing import List, Tuple
+from typing import List, NamedTuple
 
 from ...core.settings import DatasetSettings
 from .seen import Seen, plain
@@ -23,7 +23,15 @@ FAR = 20.0  # beyond it, a model's input is too large to train with usual learni
 FAR_FEATURE = 30.0
 
 
-def choose_scale(seen: Seen, section: DatasetSettings) -> Tuple[float, List[str]]:
+class Choice(NamedTuple):
+    """A scale, a warning of the chosen divisor ("" = none; not needed if it was given), and other warnings."""
+
+    scale: float
+    divided: str
+    warnings: List[str]
+
+
+def choose_scale(seen: Seen, section: DatasetSettings) -> Choice:
     """Return the scale of a data set, and sentences on what looks wrong with it.
 
     Parameters
@@ -35,33 +43,33 @@ def choose_scale(seen: Seen, section: DatasetSettings) -> Tuple[float, List[str]
         decide: uint8 has scale 255.
     """
     is_local = section.partition == "local"
-    scale, words = (_of_rows if seen.is_rows else _of_images)(seen, is_local)
-    if section.scale in (None, scale):
-        return scale, words
-    return section.scale, _far(seen, section.scale)
+    choice = (_of_rows if seen.is_rows else _of_images)(seen, is_local)
+    if section.scale in (None, choice.scale):
+        return choice
+    return Choice(section.scale, "", _far(seen, section.scale))
 
 
-def _of_rows(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
+def _of_rows(seen: Seen, is_local: bool) -> Choice:
     if _is_bytes(seen) and (seen.highest > DIM or is_local):
-        return WHITE, [_divided(seen, WHITE)]
-    return 1.0, _far_features(seen)
+        return Choice(WHITE, _divided(seen, WHITE), [])
+    return Choice(1.0, "", _far_features(seen))
 
 
-def _of_images(seen: Seen, is_local: bool) -> Tuple[float, List[str]]:
+def _of_images(seen: Seen, is_local: bool) -> Choice:
     lowest, highest = seen.lowest, seen.highest
     if seen.kind == "images":
-        return WHITE, []
+        return Choice(WHITE, "", [])
     if lowest == highest:
         scale = WHITE if _is_bytes(seen) else 1.0
-        return scale, ["all values of %s are %s" % (seen.path, plain(highest))]
+        return Choice(scale, "", ["all values of %s are %s" % (seen.path, plain(highest))])
     if _is_bytes(seen) and (highest > DIM or is_local):
-        return WHITE, [_divided(seen, WHITE)] if highest <= DIM else []
+        return Choice(WHITE, _divided(seen, WHITE) if highest <= DIM else "", [])
     if lowest < 0:
-        return 1.0, _far(seen, 1.0)
+        return Choice(1.0, "", _far(seen, 1.0))
     if seen.dtype.startswith("float") and highest <= OVERSHOOT:
-        return 1.0, []
+        return Choice(1.0, "", [])
     scale = next((level for level in LEVELS if highest <= level), highest)
-    return scale, [] if scale == 1.0 and not _is_bytes(seen) else [_divided(seen, scale)]
+    return Choice(scale, "" if scale == 1.0 and not _is_bytes(seen) else _divided(seen, scale), [])
 
 
 def _is_bytes(seen: Seen) -> bool:

@@ -46,6 +46,12 @@ class Seen(NamedTuple):
         The column of features with the largest value, by name, and its lowest and highest value.
     scale : float
         The value that means 1.0.
+    auto_scale : float
+        The scale that ``dataset.scale`` null chooses.
+    checksum : int
+        CRC32 of labels, sizes and names (``report.checksum_of``).
+    divided : str
+        A warning of the chosen scale, not needed if ``dataset.scale`` was given; may be empty.
     notes : tuple of str
         Sentences on what was done, such as "2 images cannot be read and are not used: ...".
     warnings : tuple of str
@@ -67,6 +73,9 @@ class Seen(NamedTuple):
     columns: Tuple[str, ...] = ()
     widest: Optional[Tuple[str, float, float]] = None
     scale: float = 1.0
+    auto_scale: float = 1.0
+    checksum: int = 0
+    divided: str = ""
     notes: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
 
@@ -85,13 +94,27 @@ def sentence(seen: Seen) -> str:
     return "%s: %s; %s" % (os.path.basename(seen.path) or seen.path, ", ".join(parts), range_words(seen))
 
 
-def told(seen: Optional[Seen]) -> List[Tuple[str, bool]]:
-    """Return the sentences on a data set for the log, and whether each is a warning; none without a data set."""
+def told(seen: Optional[Seen], is_scale_given: bool) -> List[Tuple[str, bool]]:
+    """Return the sentences on a data set for the log, and whether each is a warning; none without a data set.
+
+    Parameters
+    ----------
+    seen : Seen or None
+    is_scale_given : bool
+        Whether the scale was given, and so needs no warning.
+    """
     if seen is None:
         return []
     sentences = [(sentence(seen), False)]
     sentences += [(note, False) for note in seen.notes]
-    return sentences + [(warning, True) for warning in seen.warnings]
+    return sentences + [(warning, True) for warning in all_warnings(seen, is_scale_given)]
+
+
+def all_warnings(seen: Optional[Seen], is_scale_given: bool) -> List[str]:
+    """Return the warnings of a data set, with that of its scale unless the scale was given."""
+    if seen is None:
+        return []
+    return list(seen.warnings) + ([seen.divided] if seen.divided and not is_scale_given else [])
 
 
 def shape_words(seen: Seen) -> str:

@@ -1,0 +1,199 @@
+"""Data that should be the same are, or the worker is told; with local data the first worker decides the scale."""
+
+import json
+
+import pytest
+from master_bench import LAYOUT, Bench
+from reports import FRACTIONS, OTHER, REPORT
+from test_worker_machine import Worker
+
+from flq.core.data_report import to_json
+from flq.core.settings import settings_from_json
+from flq.errors import Conflict
+from flq.protocol.data_agreement import DataAgreement, with_scale
+from flq.protocol.journal_codec import from_entry, to_entry
+from flq.protocol.master_state import capture, resume
+from flq.protocol.worker_events import Build, Built, CallPoll, CallRegister, Exit, Problem, Registered
+
+SHARED, LOCAL = dict(partition="iid"), dict(partition="local")
+
+
+def join(bench, worker_id, data, **options):
+    """Join a run; return the reply, a body or an error."""
+    return bench.register(worker_id, 10 * (worker_id + 1), LAYOUT.crc, data=data, **options)
+
+
+def again(bench, by_snapshot):
+    """Put a machine in place of the bench's that has the same past, from the journal or a snapshot."""
+    machine = bench.new_machine()
+    if by_snapshot:
+        meta, arrays = capture(bench.machine)
+        resume(machine, json.loads(json.dumps(meta)), arrays, [])
+    else:
+        for kind, body, frame in bench.journal:
+            machine.replay(from_entry(kind, json.loads(json.dumps(body)), frame, machine.link, -1), bench.encoded)
+    machine.restart_clocks(bench.now)
+    bench.machine = machine
+
+
+# -- the same data at every worker -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("past", ["same process", "journal", "snapshot"])
+def test_data_with_another_checksum_are_rejected_with_both_values(past):
+    bench = Bench(min_workers=2, **SHARED)
+    assert join(bench, 0, OTHER)["joined"]
+    if past != "same process":
+        again(bench, past == "snapshot")
+    before, n_entries = bench.machine.data.capture(), len(bench.journal)
+    error = join(bench, 1, REPORT)
+    assert isinstance(error, Conflict) and str(error) == (
+        "the data of worker 1 differ from those of the run: 140 training and 15 test samples, checksum 1a2b3c4d; "
+        "worker 0 has 180 training and 20 test samples, checksum 5e6f7081 "
+        "(copy the same files to every worker, or set dataset.partition=local)"
+    )
+    assert len(bench.journal) == n_entries and bench.machine.data.capture() == before
+    assert bench.notes[-1] == "worker 1 is rejected: %s" % error
+    n_notes = len(bench.notes)
+    assert isinstance(join(bench, 1, REPORT), Conflict) and len(bench.notes) == n_notes  # once
+    assert bench.machine.members[1].epoch == 0 and not bench.machine.members[1].has_lease
+    assert join(bench, 1, OTHER)["joined"]  # once the right files are there
+
+
+def test_a_worker_whose_own_data_have_changed_is_rejected():
+    bench = Bench(min_workers=2, **SHARED)
+    join(bench, 0, REPORT, session="a")
+    error = join(bench, 0, OTHER, session="b", known_sessions=1)
+    assert isinstance(error, Conflict) and "the data of worker 0 have changed: 180 training" in str(error)
+    assert "it had 140 training and 15 test samples, checksum 1a2b3c4d" in str(error)
+
+
+def test_a_task_without_data_is_never_rejected():
+    bench = Bench(min_workers=3, **SHARED)
+    assert join(bench, 0, None)["joined"] and bench.machine.data.first is None
+    assert join(bench, 1, REPORT)["joined"] and join(bench, 2, None)["joined"]
+    assert isinstance(join(bench, 3, OTHER), Conflict)
+
+
+def test_a_report_survives_the_journal():
+    bench = Bench(**SHARED)
+    join(bench, 0, REPORT)
+    kind, body, _ = bench.journal[0]
+    event = from_entry(kind, json.loads(json.dumps(body)), None, bench.link, -1)
+    assert event.data == REPORT and to_entry(event).body == body
+
+
+def test_the_operator_is_told_once_that_the_master_has_other_data():
+    bench = Bench(min_workers=3, **SHARED)
+    bench.machine.data.own = OTHER
+    join(bench, 0, REPORT)
+    join(bench, 1, REPORT)
+    (told,) = [note for note in bench.notes if "the master has other data" in note]
+    assert "checksum 5e6f7081; the workers have 140 training" in told
+    told = []
+    agreement = DataAgreement(Bench(**LOCAL).options.settings, told.append)
+    agreement.own = OTHER
+    agreement.take(0, REPORT)
+    assert told == []  # with local data the master does not evaluate
+
+
+# -- each worker has its own -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("past", ["same process", "journal", "snapshot"])
+def test_the_first_worker_decides_the_scale_of_local_data(past):
+    bench = Bench(min_workers=3, **LOCAL)
+    assert bench.register(0)["settings"]["dataset"]["scale"] is None
+    reply = join(bench, 0, REPORT)
+    assert reply["joined"] and reply["settings"]["dataset"]["scale"] == 255.0 and reply["warning"] is None
+    if past != "same process":
+        again(bench, past == "snapshot")
+    n_entries = len(bench.journal)
+    reply = join(bench, 1, FRACTIONS)
+    assert not reply["joined"] and reply["settings"]["dataset"]["scale"] == 255.0 and len(bench.journal) == n_entries
+    assert bench.machine.data.reports == {0: REPORT}
+    reply = join(bench, 1, FRACTIONS._replace(scale=255.0))
+    assert reply["joined"]
+    assert reply["warning"] == (
+        "the values of this worker, 0 to 1, are divided by 255, which worker 0 has chosen for its values, 0 to 255; "
+        "alone they would be divided by 1: give all workers values of one range, or set dataset.scale"
+    )
+    (told,) = [note for note in bench.notes if "alone they would be divided" in note]
+    assert told.startswith("the values of worker 1, 0 to 1, are divided by 255")
+    assert bench.machine.data.reports == {0: REPORT, 1: FRACTIONS._replace(scale=255.0)}
+    assert join(bench, 1, FRACTIONS._replace(scale=255.0), session="b")["warning"] is not None
+    assert len([note for note in bench.notes if "alone they would be divided" in note]) == 1
+
+
+def test_a_given_scale_is_never_changed():
+    bench = Bench(min_workers=2, scale=100.0, **LOCAL)
+    for worker_id, report in enumerate((REPORT, FRACTIONS, OTHER)):
+        reply = join(bench, worker_id, report._replace(scale=100.0))
+        assert reply["joined"] and reply["settings"]["dataset"]["scale"] == 100.0 and reply["warning"] is None
+
+
+def test_the_settings_of_a_run_differ_from_the_configured_ones_in_the_scale_only():
+    options = Bench(**LOCAL).options
+    agreement = DataAgreement(options.settings, print)
+    assert agreement.settings == options.settings
+    agreement.take(0, REPORT)
+    assert agreement.settings == with_scale(options.settings, 255.0)
+
+
+# -- the worker ------------------------------------------------------------------------------
+
+
+def built(data, **changes):
+    """Return a worker that joins after building."""
+    worker = Worker(**changes)
+    worker.tell(Registered(worker.body()))
+    worker.tell(Built(30, LAYOUT, data))
+    return worker
+
+
+def scaled(worker, scale, **changes):
+    """Return a reply whose settings have a scale."""
+    body = worker.body(**changes)
+    body["settings"]["dataset"]["scale"] = scale
+    return Registered(body)
+
+
+def test_a_worker_reports_what_it_has_seen_of_its_data():
+    assert built(REPORT).action.body["data"] == to_json(REPORT)
+    assert "data" not in built(None).action.body
+
+
+def test_the_worker_that_decides_the_scale_does_not_build_again():
+    worker = built(REPORT, **LOCAL)
+    assert isinstance(worker.tell(scaled(worker, 255.0, epoch=1)), CallPoll)
+    assert worker.machine._settings.dataset.scale == 255.0
+
+
+def test_a_worker_with_another_scale_builds_again_once_and_joins():
+    worker = built(FRACTIONS, **LOCAL)
+    action = worker.tell(scaled(worker, 255.0, joined=False))
+    assert isinstance(action, Build) and action.settings.dataset.scale == 255.0
+    action = worker.tell(Built(30, LAYOUT, FRACTIONS._replace(scale=255.0)))
+    assert isinstance(action, CallRegister) and action.body["data"]["scale"] == 255.0
+    words = "the values of this worker, 0 to 1, are divided by 255"
+    assert isinstance(worker.tell(scaled(worker, 255.0, epoch=1, warning=words)), CallPoll)
+    assert words in worker.machine.notes
+
+
+def test_a_task_that_ignores_the_scale_joins_nevertheless():
+    worker, bench = built(FRACTIONS, **LOCAL), Bench(min_workers=2, **LOCAL)
+    join(bench, 0, REPORT)
+    worker.tell(scaled(worker, 255.0, joined=False))
+    action = worker.tell(Built(30, LAYOUT, FRACTIONS))  # which divides by 1 whatever the settings say
+    assert join(bench, 1, FRACTIONS._replace(scale=action.body["data"]["scale"]))["joined"]
+
+
+def test_a_rejected_worker_exits_with_the_sentence():
+    for stays in (False, True):
+        worker = built(OTHER, stays=stays)
+        assert worker.tell(Problem(409, "the data of worker 2 differ")) == Exit(2, "the data of worker 2 differ")
+
+
+def test_settings_with_a_scale_pass_through_a_reply():
+    worker = built(REPORT, **LOCAL)
+    assert settings_from_json(scaled(worker, 255.0).body["settings"]).dataset.scale == 255.0
