@@ -236,7 +236,7 @@ def test_a_keyboard_reaches_everything(look):
     viewer = look()
     expect(viewer.page.locator("#workers tr")).to_have_count(4)
     reached = []
-    while "show-files" not in reached:
+    while "stop" not in reached:
         viewer.page.keyboard.press("Tab")
         reached.append(
             viewer.page.evaluate(
@@ -244,7 +244,7 @@ def test_a_keyboard_reaches_everything(look):
             )
         )
         assert len(reached) < 20, reached
-    assert reached == ["skip", "language", "theme", "stop", "round", "workers-scroll", "log-scroll", "show-files"]
+    assert reached == ["skip", "language", "theme", "round", "workers-scroll", "log-scroll", "show-files", "stop"]
     viewer.page.locator("#stop").focus()
     viewer.page.keyboard.press("Enter")
     expect(viewer.page.locator("#dialog")).to_be_visible()
@@ -401,7 +401,16 @@ def test_the_stop_dialogue(look, run, tmp_path):
     expect(page.locator("#state")).to_have_text("The run has ended")
     expect(page.locator("#dialog")).to_be_hidden()
     expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#places li")).to_have_text(
+        [
+            re.compile(r"^Workbook: flq_results_\S+\.xlsx$"),
+            "Model, configuration and journal: folder %s/" % viewer.text("#run-id"),
+        ]
+    )
     expect(page.locator("#contact")).to_have_text("the master has ended")
+    expect(page.locator("#places-note")).to_contain_text("open the files on its machine")
+    expect(page.locator("#results button, #results a").locator("visible=true")).to_have_count(0)
+    expect(page.locator("body")).not_to_have_class(re.compile("stale"))
     assert run.master.wait() == 0
     assert [worker.wait() for worker in run.workers] == [0] * 4
     expect(page.locator("#log li[data-kind=ended]")).to_contain_text("stopped by POST /stop")

@@ -90,14 +90,62 @@ def test_there_is_a_letter_for_every_status():
 def test_the_bytes_in_float32_are_known_with_the_layout():
     rows = [a_round(2, uploaded=3, skipped=2, refused=1, late=1, lost=5)]
     layout = Layout((Tensor("kernel", (2, 5)),))
-    assert feed.rounds_message(rows, [], 2000, FACTS, layout)["float_bytes"] == 4 * 10 * ((3 + 2 + 1 + 1) + 3)
-    assert feed.rounds_message(rows, [], 2000, FACTS)["float_bytes"] == 0
+    snapshots = [feed.rounds_message(rows, [], 2000, FACTS, known)["snapshot"] for known in (layout, None)]
+    assert [snapshot["float_bytes"] for snapshot in snapshots] == [4 * 10 * ((3 + 2 + 1 + 1) + 3), 0]
 
 
 def test_the_use_of_a_budget_is_by_payload_bits():
     rows = [a_round(1, payload_bits_up=8000), a_round(2, payload_bits_up=12000)]
-    assert feed.rounds_message(rows, [], 2000, FACTS)["budget"] == {"bits": 16000, "last": 0.75, "mean": 0.625}
+    snapshot = feed.rounds_message(rows, [], 2000, FACTS)["snapshot"]
+    assert snapshot["budget"] == {"bits": 16000, "last": 0.75, "mean": 0.625}
     assert feed.budget(rows, 0) is None and feed.budget([], 16000) is None
+
+
+# -- key figures -------------------------------------------------------------------------
+
+
+def test_all_key_figures_are_of_the_newest_round_with_test_results():
+    """An accuracy of round 2 beside the bytes of round 4 would be no run's."""
+    rows = [
+        a_round(
+            1, accuracy=0.5, test_loss=2.0, own_loss=None, wire_bytes_up=1, wire_bytes_down=10, uploaded=2, skipped=0
+        ),
+        a_round(
+            2, accuracy=0.4, test_loss=2.5, own_loss=None, wire_bytes_up=2, wire_bytes_down=20, uploaded=2, skipped=0
+        ),
+        a_round(3, accuracy=None, test_loss=None, own_accuracy=None, own_loss=None, wire_bytes_up=4),
+        a_round(4, accuracy=None, test_loss=None, own_accuracy=None, own_loss=None, wire_bytes_up=8),
+    ]
+    assert feed.snapshot(rows, FACTS, Layout((Tensor("kernel", (1000,)),))) == {
+        "round": 2,
+        "accuracy": 0.4,
+        "highest": 0.5,
+        "test_loss": 2.5,
+        "lowest": 2.0,
+        "training_loss": 2.0,
+        "wire_bytes_up": 3,
+        "wire_bytes_down": 30,
+        "float_bytes": 4 * 1000 * (2 + 2 + 2),  # no download in round 1
+        "budget": {"bits": 16000, "last": 0.5, "mean": 0.5},
+    }
+
+
+def test_without_test_results_the_key_figures_are_of_the_newest_round():
+    bare = dict(accuracy=None, test_loss=None, own_accuracy=None, own_loss=None)
+    snapshot = feed.snapshot([a_round(1, **bare), a_round(2, training_loss=0.5, **bare)], FACTS)
+    assert (snapshot["round"], snapshot["training_loss"], snapshot["test_loss"], snapshot["lowest"]) == (
+        2,
+        0.5,
+        None,
+        None,
+    )
+    assert feed.snapshot([], FACTS) is None
+
+
+def test_results_are_named_without_their_folders():
+    places = {"workbook": "flq_results.xlsx", "folder": "run_7"}
+    assert feed.state_message(status(), FACTS, places)["results"] == places
+    assert feed.state_message(status(), FACTS)["results"] is None
 
 
 # -- the whole ---------------------------------------------------------------------------
@@ -136,7 +184,11 @@ def test_texts_of_workers_stay_as_they_are():
 def test_non_finite_numbers_are_null():
     (worker,) = feed.state_message(status(w0={"loss": math.nan}), FACTS)["workers"]
     assert worker["loss"] is None
-    json.dumps(feed.state_message(dict(status(), accuracy=math.inf), FACTS), allow_nan=False)
+    rows = [a_round(1, test_loss=math.nan, accuracy=math.inf, training_loss=-math.inf)]
+    message = feed.rounds_message(rows, [], 2000, FACTS)
+    json.dumps(message, allow_nan=False)
+    snapshot = message["snapshot"]
+    assert [snapshot[name] for name in ("accuracy", "highest", "test_loss", "lowest", "training_loss")] == [None] * 5
 
 
 @pytest.mark.parametrize(

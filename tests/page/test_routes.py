@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import time
 from contextlib import ExitStack
@@ -189,8 +190,15 @@ def test_the_feed_has_the_events_of_the_run(make_master, run_workers):
     assert feed["state"]["state"] == "FINISHED" and len(feed["state"]["workers"]) == 2
     assert feed["rounds"]["curves"]["test_loss"]["round"] == [1, 2, 3]
     assert feed["rounds"]["histories"] == {"0": "uuu", "1": "uuu"}
-    assert feed["rounds"]["curves"]["test_loss"]["bytes"][-1] == feed["rounds"]["wire_bytes"] > 0
-    assert feed["rounds"]["float_bytes"] == 4 * 40 * 2 * (3 + 2)  # no download in round 1
+    snapshot = feed["rounds"]["snapshot"]
+    wire_bytes = snapshot["wire_bytes_up"] + snapshot["wire_bytes_down"]
+    assert feed["rounds"]["curves"]["test_loss"]["bytes"][-1] == wire_bytes > 0
+    assert snapshot["round"] == 3 and snapshot["float_bytes"] == 4 * 40 * 2 * (3 + 2)  # no download in round 1
+    results = master.run.results
+    assert feed["state"]["results"] == {
+        "workbook": os.path.basename(results.workbook),
+        "folder": os.path.basename(results.run_dir),
+    }
     assert [item["kind"] for item in feed["log"]["items"]][:3] == ["began", "joined", "joined"]
 
 

@@ -1,8 +1,8 @@
 """Makes the messages for the live page, as JSON values, without clocks, threads or sockets.
 
-There are three messages, each complete: ``state`` (state of the run and its workers), ``rounds`` (curves, histories,
-time left, bytes saved) and ``log``. Curves are down-sampled and histories truncated, so that messages do not grow with
-the length of a run. Texts from workers are unescaped: a viewer must treat them as hostile.
+There are three messages, each complete: ``state`` (state of the run and its workers), ``rounds`` (key figures after one
+round, curves, histories, time left) and ``log``. Curves are down-sampled and histories truncated, so that messages do
+not grow with the length of a run. Texts from workers are unescaped: a viewer must treat them as hostile.
 
 Example
 -------
@@ -68,18 +68,14 @@ def facts_of(settings: Settings, dataset: str, n_params: int) -> RunFacts:
     )
 
 
-def state_message(status: Json, facts: RunFacts) -> Json:
-    """Return the message ``state``; ``status`` is that of GET /status."""
-    totals = status["totals"]
+def state_message(status: Json, facts: RunFacts, results: Optional[Json] = None) -> Json:
+    """Return the message ``state``; ``status`` is that of GET /status, ``results`` names results of an ended run."""
     return dict(
         {
             name: status[name]
             for name in ("run_id", "state", "problem", "divergence", "current_round", "max_rounds", "connected_workers")
         },
-        accuracy=finite(status["accuracy"]),
-        test_loss=finite(status["test_loss"]),
-        wire_bytes_up=totals["wire_bytes_up"],
-        wire_bytes_down=totals["wire_bytes_down"],
+        results=results,
         workers=[_worker(int(worker_id), worker) for worker_id, worker in status["worker_status"].items()],
         **facts._asdict(),
     )
@@ -116,19 +112,56 @@ def rounds_message(
     """
     wire = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
     values = {
-        "accuracy": [row.own_accuracy if row.accuracy is None else row.accuracy for row in rows],
-        "test_loss": [row.own_loss if row.test_loss is None else row.test_loss for row in rows],
+        "accuracy": [accuracy_of(row) for row in rows],
+        "test_loss": [loss_of(row) for row in rows],
         "training_loss": [row.training_loss for row in rows],
     }
     return {
         "n_rounds": len(rows),
+        "snapshot": snapshot(rows, facts, layout),
         "curves": {name: curve(rows, wire, column) for name, column in values.items()},
         "histories": histories(roll_calls),
         "time_left_s": seconds_left(rows, max_rounds),
-        "float_bytes": 0 if layout is None else n_models(rows) * model_bytes(layout),
-        "wire_bytes": wire[-1] if wire else 0,
-        "budget": budget(rows, facts.budget_bits),
     }
+
+
+def snapshot(rows: Sequence[RoundRow], facts: RunFacts, layout: Optional[Layout] = None) -> Optional[Json]:
+    """Return the key figures after one round: the newest with test results or, if there is none, the newest.
+
+    All amounts are sums up to that round, so that an accuracy never stands beside bytes of another round.
+    """
+    tested = (index for index in range(len(rows), 0, -1) if loss_of(rows[index - 1]) is not None)
+    known = rows[: next(tested, len(rows))]
+    if not known:
+        return None
+    last = known[-1]
+    up, down = sum(row.wire_bytes_up for row in known), sum(row.wire_bytes_down for row in known)
+    return {
+        "round": last.round_index,
+        "accuracy": finite(accuracy_of(last)),
+        "highest": max(_finite([accuracy_of(row) for row in known]), default=None),
+        "test_loss": finite(loss_of(last)),
+        "lowest": min(_finite([loss_of(row) for row in known]), default=None),
+        "training_loss": finite(last.training_loss),
+        "wire_bytes_up": up,
+        "wire_bytes_down": down,
+        "float_bytes": 0 if layout is None else n_models(known) * model_bytes(layout),
+        "budget": budget(known, facts.budget_bits),
+    }
+
+
+def accuracy_of(row: RoundRow) -> Optional[float]:
+    """Return the accuracy of a round's model, on the workers' own data if nothing else is tested."""
+    return row.own_accuracy if row.accuracy is None else row.accuracy
+
+
+def loss_of(row: RoundRow) -> Optional[float]:
+    """Return the test loss of a round's model, on the workers' own data if nothing else is tested."""
+    return row.own_loss if row.test_loss is None else row.test_loss
+
+
+def _finite(values: Sequence[Optional[float]]) -> List[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def log_message(items: Sequence[Item]) -> Json:

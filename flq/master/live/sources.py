@@ -50,7 +50,7 @@ def sources_of(run: Run) -> Sources:
         return feed.rounds_message(known, run.record.roll_calls(since), max_rounds, facts, options.layout)
 
     return {
-        "state": lambda: feed.state_message(run.status, facts),
+        "state": lambda: feed.state_message(run.status, facts, run.results.places if run.ending.has_ended else None),
         "rounds": rounds,
         "log": lambda: feed.log_message(run.feed.news.newest()),
     }

@@ -109,6 +109,15 @@ class Results:
         failures = [item for item in self._failures.copy().items() if path in (None, item[0])]
         return "; ".join(_sentence(*item) for item in failures) or None
 
+    @property
+    def places(self) -> Dict[str, Optional[str]]:
+        """The names, without paths, of the workbook, None = not written, and of the folder of the other files."""
+        is_written = self.problem_of(self.workbook) is None
+        return {
+            "workbook": os.path.basename(self.workbook) if is_written else None,
+            "folder": os.path.basename(os.path.dirname(self.model)),
+        }
+
     def files(self) -> List[ResultFile]:
         """Return the files of the run, the workbook first; omit model and workbook of an earlier process."""
         found = []

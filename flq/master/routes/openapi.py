@@ -220,10 +220,9 @@ FEED = _object(
                         "current_round",
                         "max_rounds",
                         "connected_workers",
-                        "accuracy",
-                        "test_loss",
                     )
                 },
+                results=_or_null(_object({"workbook": _or_null(TEXT), "folder": TEXT})),
                 workers=_list(ON_PAGE),
                 model=TEXT,
                 dataset=TEXT,
@@ -233,7 +232,6 @@ FEED = _object(
                 min_workers=COUNT,
                 n_params=COUNT,
                 budget_bits=COUNT,
-                **WIRE,
             )
         ),
         "rounds": _object(
@@ -246,9 +244,21 @@ FEED = _object(
                     "description": "by worker id, a letter a round",
                 },
                 "time_left_s": _or_null(NUMBER),
-                "float_bytes": COUNT,
-                "wire_bytes": COUNT,
-                "budget": _or_null(_object({"bits": COUNT, "last": NUMBER, "mean": NUMBER})),
+                "snapshot": _or_null(
+                    _object(
+                        dict(
+                            WIRE,
+                            round=COUNT,
+                            accuracy=_or_null(NUMBER),
+                            highest=_or_null(NUMBER),
+                            test_loss=_or_null(NUMBER),
+                            lowest=_or_null(NUMBER),
+                            training_loss=_or_null(NUMBER),
+                            float_bytes=COUNT,
+                            budget=_or_null(_object({"bits": COUNT, "last": NUMBER, "mean": NUMBER})),
+                        )
+                    )
+                ),
             }
         ),
         "log": _object(
@@ -270,7 +280,12 @@ FEED = _object(
     }
 )
 FILE = _object(
-    {"name": TEXT, "kind": {"type": "string", "enum": sorted({"workbook", FIGURE, *KINDS.values()})}, "bytes": COUNT}
+    {
+        "name": TEXT,
+        "kind": {"type": "string", "enum": sorted({"workbook", FIGURE, *KINDS.values()})},
+        "bytes": COUNT,
+        "path": TEXT,
+    }
 )
 LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "items": {"type": "array"}}
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})

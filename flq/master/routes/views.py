@@ -41,7 +41,10 @@ def add_views(app: Flask, run: Run) -> None:
     @app.get("/results")
     def get_results() -> Response:
         return jsonify(
-            files=[{"name": file.name, "kind": file.kind, "bytes": file.n_bytes} for file in run.results.files()]
+            files=[
+                {"name": file.name, "kind": file.kind, "bytes": file.n_bytes, "path": file.path}
+                for file in run.results.files()
+            ]
         )
 
     @app.get("/results/<name>")

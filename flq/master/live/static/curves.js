@@ -1,16 +1,19 @@
 // Charts of accuracy and loss by round or by bytes, drawn by uPlot, each with a description in words.
 
+import { lossAxis, shareAxis } from "./axes.js";
 import { bytes, loss, number, percent, say } from "./words.js";
 
 const HEIGHT = 270;
+const MARKED_POINTS = 30; // up to this many points are marked: a single one has no line
 const { uPlot } = window;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 /** One chart. Each line is {curve, text, colour}: names of a curve of the feed, a text and a colour. */
 class Chart {
-  #element; #axisText; #lines; #format; #plot = null; #drawn = "";
+  #element; #axisText; #lines; #format; #plot = null; #drawn = ""; #range = null;
 
+  /** format: long(value) and short(value, axis) write a value below the chart and at a tick; fit(values) returns an axis. */
   constructor(id, axisText, format, lines) {
     this.#element = document.getElementById(id);
     this.#axisText = axisText;
@@ -22,7 +25,8 @@ class Chart {
   /** Show curves over "round" or "bytes"; isNew: language or colours have changed. Hide it if only others have points. */
   show(curves, axis, isNew) {
     const lines = this.#lines.filter((line) => curves[line.curve].value.length);
-    const drawn = [axis, ...lines.map((line) => line.curve)].join(" ");
+    if (lines.length) this.#range = this.#format.fit(lines.flatMap((line) => curves[line.curve].value));
+    const drawn = [axis, this.#range?.isLog, ...lines.map((line) => line.curve)].join(" ");
     if (isNew || drawn !== this.#drawn) {
       this.#plot?.destroy();
       this.#plot = null;
@@ -59,19 +63,20 @@ class Chart {
       grid: { stroke: colour("--line"), width: 1 } };
     return {
       ...this.#size(),
-      scales: { x: { time: false }, y: { range: { min: { pad: 0.08, soft: 0, mode: 2 }, max: { pad: 0.08 } } } },
+      scales: { x: { time: false }, y: { distr: this.#range.isLog ? 3 : 1, range: () => [this.#range.low, this.#range.high] } },
       hooks: { setCursor: [(plot) => this.#tellTheLast(plot)] },
       cursor: { points: { size: 7 }, drag: { x: false, y: false } },
       axes: [
         { ...common, label: say(`${axis}Axis`), size: 34, space: axis === "bytes" ? 80 : 60,
           values: (_, splits) => splits.map((value) => (axis === "round" && value % 1 ? "" : write(value))) },
-        { ...common, label: say(this.#axisText), size: 52, values: (_, splits) => splits.map(this.#format.short) },
+        { ...common, label: say(this.#axisText), size: 58, splits: () => this.#range.ticks, filter: (_, splits) => splits,
+          values: (_, splits) => splits.map((value) => this.#format.short(value, this.#range)) },
       ],
       series: [
         { label: say(axis === "bytes" ? "bytesSoFar" : "round"), value: (_, value) => (value === null ? "–" : write(value)) },
         ...lines.map((line) => ({
           label: say(line.text), stroke: colour(line.colour), width: 2, dash: line.dash, spanGaps: true,
-          points: { show: lines.length === 1 ? undefined : false }, value: (_, value) => this.#format.long(value),
+          points: { show: (plot) => plot.data[0].length <= MARKED_POINTS }, value: (_, value) => this.#format.long(value),
         })),
       ],
     };
@@ -84,13 +89,20 @@ class Chart {
   }
 }
 
+/** Return the label of a tick of losses, with the digits of its axis. */
+function lossAtTick(value, axis) {
+  const isPlain = Math.abs(axis.high) < 1e5 && (axis.isLog ? value >= 1e-4 : axis.digits < 6);
+  if (!isPlain) return value === 0 ? "0" : value.toExponential(axis.isLog ? 0 : 1);
+  return axis.isLog ? loss(value) : number(value, axis.digits);
+}
+
 /** All charts of the page. */
 export class Curves {
   #charts = [
     new Chart("accuracy-chart", "accuracyAxis",
-      { short: (value) => number(100 * value, value && Math.abs(value) < 0.005 ? 1 : 0), long: (value) => percent(value) },
+      { short: (value, axis) => number(100 * value, axis.digits), long: (value) => percent(value), fit: shareAxis },
       [{ curve: "accuracy", text: "accuracy", colour: "--accent" }]),
-    new Chart("loss-chart", "lossAxis", { short: (value) => loss(value), long: (value) => loss(value) },
+    new Chart("loss-chart", "lossAxis", { short: lossAtTick, long: (value) => loss(value), fit: lossAxis },
       [{ curve: "test_loss", text: "testLoss", colour: "--accent" },
         { curve: "training_loss", text: "trainingLoss", colour: "--second", dash: [6, 4] }]),
   ];

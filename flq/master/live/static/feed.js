@@ -8,13 +8,17 @@ const HIDDEN_MS = 15000; // a hidden page has no stream
 const STREAM_AGAIN_MS = 30000; // time of polling before the stream is retried
 
 export class Feed {
-  #token; #take; #contact; #stop = null; #wake = null; #lastId = ""; #tag = ""; #noStreamUntil = 0;
+  #token; #take; #contact; #heard; #stop = null; #wake = null; #lastId = ""; #tag = ""; #noStreamUntil = 0;
 
-  /** token() returns the operator's token, or ""; take(kind, value) gets messages; contact(how) the connection's state. */
-  constructor(token, take, contact) {
+  /**
+   * token() returns the operator's token, or ""; take(kind, value) gets messages; contact(how) the connection's state;
+   * heard() is called whenever the master has sent something.
+   */
+  constructor(token, take, contact, heard) {
     this.#token = token;
     this.#take = take;
     this.#contact = contact;
+    this.#heard = heard;
     document.addEventListener("visibilitychange", () => this.again());
   }
 
@@ -61,6 +65,7 @@ export class Feed {
         heard();
         const { done, value } = await reader.read();
         if (done) break;
+        this.#heard();
         const events = (text + value).split("\n\n");
         text = events.pop();
         for (const event of events) this.#hear(event);
@@ -87,6 +92,7 @@ export class Feed {
     try {
       const response = await this.#ask("feed", this.#tag ? { "If-None-Match": this.#tag } : {});
       if (response.status === 401) return this.#refused();
+      this.#heard();
       if (response.ok) {
         this.#tag = response.headers.get("ETag");
         for (const [kind, value] of Object.entries(await response.json())) this.#take(kind, value);

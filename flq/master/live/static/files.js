@@ -8,9 +8,18 @@ const FORMS = ["npz", "keras"]; // of the newest model
 
 const by = (id) => document.getElementById(id);
 
-/** The list of files, shown when the operator has requested it. */
+/** The list of files, shown when the operator has requested it; changed() is called when it is new. */
 export class Files {
-  #files = null;
+  #files = null; #changed;
+
+  constructor(changed) {
+    this.#changed = changed;
+  }
+
+  /** Paths on the master's machine by name, empty as long as the operator has not requested the list. */
+  get paths() {
+    return Object.fromEntries((this.#files ?? []).map((file) => [file.name, file.path]));
+  }
 
   /** Request the list; ask for the token if it is unknown. */
   async open() {
@@ -29,7 +38,14 @@ export class Files {
   async look() {
     this.#files = (await (await ask("results")).json()).files;
     this.show();
+    this.#changed();
     return true;
+  }
+
+  /** Save a file by the browser; the button is disabled meanwhile. */
+  async save(button, name) {
+    await this.#fetch(button, `results/${encodeURIComponent(name)}`, name);
+    if (!this.#files) await this.open();
   }
 
   /** Show the list in the current language. */

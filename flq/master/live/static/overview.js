@@ -22,7 +22,7 @@ export function showOverview(state, rounds) {
   show("state", say(state.state));
   by("state").dataset.state = state.state;
   show("setup", [state.model, state.dataset, state.mode].filter(Boolean).join(" · "));
-  by("stop").hidden = !isRunning(state);
+  by("stop-card").hidden = !isRunning(state);
   by("problem").hidden = !state.problem;
   show("problem", state.problem ?? "");
   by("divergence").hidden = !state.divergence;
@@ -42,23 +42,23 @@ export function showOverview(state, rounds) {
   const nLost = state.workers.filter((worker) => !worker.connected).length;
   show("here-more", [say("ofWorkers", { total: number(state.total_workers) }),
     ...(isRunning(state) && nLost ? [say("lostNow", { n: number(nLost) })] : [])].join(" · "));
-  show("bytes", bytes(state.wire_bytes_up + state.wire_bytes_down));
-  show("bytes-more", say("upDown", { up: bytes(state.wire_bytes_up), down: bytes(state.wire_bytes_down) }));
-  if (rounds) showRounds(state, rounds);
+  if (rounds?.snapshot) showSnapshot(state, rounds.snapshot);
 }
 
-function showRounds(state, rounds) {
-  const { accuracy, test_loss: testLoss, training_loss: trainingLoss } = rounds.curves;
+/** Show the key figures after one round, all of them of the same. */
+function showSnapshot(state, snapshot) {
+  const { wire_bytes_up: up, wire_bytes_down: down, float_bytes: float, budget } = snapshot;
   const whose = say(state.has_own_data ? "ownData" : "testSet");
-  by("accuracy").parentElement.hidden = !accuracy.value.length && testLoss.value.length > 0; // the model has no accuracy
-  show("accuracy", percent(state.accuracy));
-  show("accuracy-more", accuracy.value.length
-    ? `${whose} · ${say("highest", { value: percent(Math.max(...accuracy.value)) })}` : "");
-  show("loss", loss(state.test_loss ?? trainingLoss.value.at(-1)));
-  show("loss-more", testLoss.value.length
-    ? `${whose} · ${say("lowest", { value: loss(Math.min(...testLoss.value)) })}` : "");
+  show("snapshot", say("afterRound", { round: number(snapshot.round) }));
+  by("accuracy").parentElement.hidden = snapshot.highest === null && snapshot.lowest !== null; // the model has no accuracy
+  show("accuracy", percent(snapshot.accuracy));
+  show("accuracy-more", snapshot.highest === null ? "" : `${whose} · ${say("highest", { value: percent(snapshot.highest) })}`);
+  show("loss", loss(snapshot.test_loss ?? snapshot.training_loss));
+  show("loss-more", snapshot.lowest === null ? say("ofTraining") : `${whose} · ${say("lowest", { value: loss(snapshot.lowest) })}`);
+  show("bytes", bytes(up + down));
+  show("bytes-more", say("upDown", { up: bytes(up), down: bytes(down) }));
 
-  const { wire_bytes: wire, float_bytes: float, budget } = rounds;
+  const wire = up + down;
   const factor = float / wire;
   show("saved", !wire || !float ? "–" : factor >= 1 ? say("timesLess", { factor: times(factor) })
     : say("timesMore", { factor: times(1 / factor) }));

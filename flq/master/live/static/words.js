@@ -59,13 +59,27 @@ export function loss(value) {
   return format(value, { maximumSignificantDigits: 4 });
 }
 
+/** Return a function that writes all losses of a column in one format, with about four digits of the largest. */
+export function lossesLike(values) {
+  const sizes = values.filter((value) => value !== null && value !== 0).map(Math.abs);
+  const most = Math.max(...sizes, 0), digits = Math.max(0, 3 - Math.max(0, Math.floor(Math.log10(most || 1))));
+  if (sizes.length && (most >= 1e5 || most < 1e-2)) return (value) => (value === null ? NONE : value.toExponential(2));
+  return (value) => number(value, digits);
+}
+
 export const percent = (share, digits = 1) => (
   share === null || share === undefined ? NONE : `${number(100 * share, digits)} %`);
 
-export function bytes(value) {
-  const unit = Math.min(UNITS.length - 1, Math.max(0, Math.floor((String(Math.round(value)).length - 1) / 3)));
-  const scaled = value / 1000 ** unit;
-  return `${number(scaled, unit && scaled < 100 ? (scaled < 10 ? 2 : 1) : 0)} ${UNITS[unit]}`;
+export const bytes = (value) => bytesLike([value])(value);
+
+/** Return a function that writes all amounts of a column in one unit, that of the largest or, if it is too coarse, the next. */
+export function bytesLike(values) {
+  const most = Math.round(Math.max(...values, 0)), least = Math.min(...values.filter((value) => value > 0), most);
+  let unit = Math.min(UNITS.length - 1, Math.floor((String(most).length - 1) / 3));
+  if (unit && least < 0.01 * 1000 ** unit) unit -= 1;
+  const scaled = most / 1000 ** unit;
+  const digits = unit && scaled < 100 ? (scaled < 10 ? 2 : 1) : 0;
+  return (value) => `${number(value / 1000 ** unit, digits)} ${UNITS[unit]}`;
 }
 
 const PARTS = { en: [" d", " h", " min", " s"], zh: [" 天", " 小时", " 分钟", " 秒"] };
@@ -78,6 +92,18 @@ export function duration(seconds) {
   if (whole === 0) return `0${PARTS[language][3]}`;
   return amounts.slice(first, first + 2).map((amount, index) => [amount, PARTS[language][first + index]])
     .filter(([amount], index) => index === 0 || amount > 0).map(([amount, part]) => `${amount}${part}`).join(" ");
+}
+
+/** Return a function that writes all times of a column in one format: 12 s, 3:05 min or 1:02:45 h. */
+export function timesLike(values) {
+  const most = Math.round(Math.max(...values, 0));
+  const two = (part) => String(part).padStart(2, "0");
+  if (most < 100) return (value) => `${Math.round(value)}${PARTS[language][3]}`;
+  return (value) => {
+    const whole = Math.round(value), minutes = Math.floor(whole / 60) % 60, hours = Math.floor(whole / 3600);
+    return most < 3600 ? `${Math.floor(whole / 60)}:${two(whole % 60)}${PARTS[language][2]}`
+      : `${hours}:${two(minutes)}:${two(whole % 60)}${PARTS[language][1]}`;
+  };
 }
 
 export const clock = (seconds1970) => new Date(1000 * seconds1970).toLocaleTimeString(language, { hour12: false });

@@ -1,11 +1,12 @@
 // The table of the workers. Their texts are inserted as plain text, isolated from the direction of other text.
 
 import { draw, historyCanvas, palette, showLegend } from "./histories.js";
-import { bytes, duration, loss, number, say } from "./words.js";
+import { bytesLike, lossesLike, number, say, timesLike } from "./words.js";
 
 const HISTORY = 60;
 const COUNTS = ["uploaded", "skipped", "refused", "late", "lost"];
 const COLUMNS = ["worker", "presence", "past", ...COUNTS, "wire", "loss", "samples", "temperature", "watts", "seen"];
+const FIELDS = { loss: "loss", temperature: "temperature_c", watts: "power_w" }; // of columns that are hidden if all are null
 const LEFT = ["worker", "presence", "past"];
 const CLASSES = { worker: "who", presence: "presence", past: "past" };
 
@@ -36,8 +37,10 @@ class Row {
     this.#cells.past.append(this.#canvas);
   }
 
-  show(worker, hasEnded) {
+  /** formats: functions that write the values of a column; hidden: the columns without values. */
+  show(worker, hasEnded, formats, hidden) {
     const cells = this.#cells;
+    for (const column of Object.keys(FIELDS)) cells[column].hidden = hidden.has(column);
     put(this.#name, worker.name ?? "");
     const troubles = [worker.throttled ? say("throttled") : "", worker.problem].filter(Boolean).join("; ");
     put(this.#trouble, troubles);
@@ -45,13 +48,13 @@ class Row {
     cells.presence.dataset.presence = presence;
     put(cells.presence, say(presence === "lost" ? "lostState" : presence));
     for (const name of COUNTS) this.#tell(name, number(worker[name]), !worker[name]);
-    this.#tell("wire", bytes(worker.wire_bytes));
-    this.#tell("loss", loss(worker.loss));
+    this.#tell("wire", formats.wire(worker.wire_bytes));
+    this.#tell("loss", formats.loss(worker.loss));
     this.#tell("samples", number(worker.samples));
     this.#tell("temperature", number(worker.temperature_c), worker.temperature_c === null);
     this.#tell("watts", number(worker.power_w, 1), worker.power_w === null);
     cells.temperature.classList.toggle("hot", Boolean(worker.throttled));
-    this.#tell("seen", say("ago", { time: duration(worker.last_seen_s) }));
+    this.#tell("seen", say("ago", { time: formats.seen(worker.last_seen_s) }));
   }
 
   /** Draw the history of its last rounds; isNew: language or colours have changed. */
@@ -70,7 +73,7 @@ class Row {
 
 /** The table. */
 export class Workers {
-  #rows = new Map(); #body = document.getElementById("workers");
+  #rows = new Map(); #body = document.getElementById("workers"); #headings = {};
 
   /** Write the headings and the legend in the current language and colours. */
   dress() {
@@ -80,6 +83,7 @@ export class Workers {
       heading.setAttribute("role", "columnheader");
       heading.className = LEFT.includes(column) ? "left" : "";
       heading.textContent = say(column, { n: HISTORY });
+      this.#headings[column] = heading;
       return heading;
     }));
     showLegend(document.getElementById("legend"));
@@ -89,10 +93,14 @@ export class Workers {
     document.getElementById("no-workers").hidden = state.workers.length > 0;
     document.getElementById("workers-scroll").hidden = state.workers.length === 0;
     const colours = palette();
+    const column = (field) => state.workers.map((worker) => worker[field]);
+    const formats = { wire: bytesLike(column("wire_bytes")), loss: lossesLike(column("loss")), seen: timesLike(column("last_seen_s")) };
+    const hidden = new Set(Object.keys(FIELDS).filter((name) => column(FIELDS[name]).every((value) => value === null)));
+    for (const name of Object.keys(FIELDS)) this.#headings[name].hidden = hidden.has(name);
     for (const worker of state.workers) {
       if (!this.#rows.has(worker.id)) this.#add(worker.id);
       const row = this.#rows.get(worker.id);
-      row.show(worker, state.state === "FINISHED");
+      row.show(worker, state.state === "FINISHED", formats, hidden);
       row.past(histories[worker.id] ?? "", colours, isNew);
     }
   }
