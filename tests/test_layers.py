@@ -91,15 +91,15 @@ LAYERS = {
         "numpy requests",
     ),
     "engines": layer("errors device core protocol training", "numpy"),
+    "config_hash": layer(),
     "report": layer(
-        "errors output flags durable write_ahead_log journal_file run_end locks core drawing",
+        "errors output flags durable write_ahead_log journal_file run_end locks config_hash core drawing",
         "numpy xlsxwriter openpyxl pandas matplotlib",
     ),
     "sinks": layer("errors flags tokens core drawing training report", "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core training sinks", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
-    "config_hash": layer(),
     "master": layer(
         "errors reasons launch console logfile addresses flags durable write_ahead_log journal_file run_end locks "
         "leftovers tokens systemd device core protocol drawing training report sinks config config_file config_docs "

@@ -1,7 +1,7 @@
 """Draw the first pages of sheets of a workbook, one above the other: workbook.png and compare.png of this folder.
 
     python docs/img/workbook.py results/FILE.xlsx docs/img/workbook.png Summary
-    python docs/img/workbook.py lowrank_fedavg.xlsx docs/img/compare.png Charts Compare
+    python docs/img/workbook.py lowrank_fedavg.xlsx docs/img/compare.png Charts
 
 LibreOffice prints the workbook, pdftotext tells by the footers which pages the sheets begin on, pdftoppm draws them.
 """

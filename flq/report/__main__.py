@@ -60,8 +60,9 @@ def _flags() -> Flags:
         "compare",
         help="compare runs",
         description=(
-            "Compare runs: their accuracy, and the rounds, uploads, bits and bytes that it took. Prints a table, "
-            "writes a workbook with a chart and, beside it, a figure as PNG and SVG."
+            "Compare runs: their accuracy, and the rounds, uploads, bits and bytes that it took. Runs that differ "
+            "only in the seed are one row: their mean and standard deviation. Prints a table, writes a workbook with "
+            "a chart and, beside it, a figure as PNG and SVG."
         ),
     )
     command.add_argument(
@@ -88,8 +89,8 @@ def _flags() -> Flags:
         default=[],
         metavar="LABEL",
         help=(
-            "names of the runs, one each (default: the file; in the figure the mode, the mode and bits, or the file, "
-            "the first of these that differs between all runs)"
+            "names of the runs, one each, with the seeds of one setting as one (default: the mode, the mode and "
+            "bits, the settings that differ, or the file, the first of these that differs between all)"
         ),
     )
     command.set_defaults(run=_compare)
@@ -138,7 +139,7 @@ def _list(args: argparse.Namespace) -> List[str]:
 
 
 def _compare(args: argparse.Namespace) -> List[str]:
-    text, written = compare(args.files, args.out, args.accuracy, args.labels, args.results_dir)
+    text, written = compare(args.files, args.out, args.accuracy, args.labels, args.results_dir, terminal_width())
     print(text)
     print("written: %s" % ", ".join(written))
     return []

@@ -21,16 +21,26 @@ MARKS = "os^Dv<>"
 MARKED_POINTS = 15  # with fewer points, each has a marker
 N_MARKS = 7  # markers of a longer line
 MOST_TICKS = 9
+BAND = 0.2  # opacity
 ROOM = 0.025  # share of an axis beyond its last tick, for a marker on it
 
 
 class Curve(NamedTuple):
-    """One line, through the points whose x and y are known; ``style`` selects its look, distinct in 0..27."""
+    """One line, through the points whose x and y are known.
+
+    Attributes
+    ----------
+    style : int
+        Selects its look, distinct in 0..27.
+    spread : sequence of float, optional
+        A band is drawn from y - spread to y + spread.
+    """
 
     name: str
     xs: Sequence[Any]
     ys: Sequence[Any]
     style: int = 0
+    spread: Sequence[float] = ()
 
 
 def draw_lines(axes: Any, curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -> List[Any]:
@@ -49,6 +59,9 @@ def draw_lines(axes: Any, curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -
             markerfacecolor="white",
             markevery=marked,
         )
+        if len(curve.spread):
+            low, high = zip(*((y - spread, y + spread) for y, spread in zip(curve.ys, curve.spread)))
+            axes.fill_between(curve.xs, low, high, color=colour(curve.style), alpha=BAND, linewidth=0)
     set_axis(axes, "x", x_axis)
     set_axis(axes, "y", y_axis)
     for (low, high), asked, set_limits in (

@@ -5,13 +5,16 @@ Example
     figure = overlay(runs, ["fedavg", "bbit"], "wire", [curve.wire_bytes for curve in curves])
 """
 
+import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ..drawing.style import COLUMN, PAGE, legend_above, new_figure, styled
+from ..flags import TINY
 from .axes import Axis, known, loss_axis, round_axis, share_axis, spread_amount_axis
 from .lines import Curve, draw_lines
 from .stored import StoredRun
 
+POSSIBLE = {"accuracy": (0.0, 1.0), "loss": (TINY, math.inf)}
 WIDTHS = {1: COLUMN, 2: 5.2, 3: PAGE}  # inches, by number of panels
 
 
@@ -37,9 +40,7 @@ def overlay(runs: Sequence[StoredRun], labels: Sequence[str], measure: str, spen
     """
     rounds = [run.curve["round"] for run in runs]
     panels = [
-        _panel(
-            labels, xs, [run.curve[field] for run in runs], _title(field, [of(run) for run in runs]), axis_of, x_axis
-        )
+        _panel(labels, xs, runs, field, _title(field, [of(run) for run in runs]), axis_of, x_axis)
         for field, of, axis_of, xs, x_axis in (
             ("accuracy", _accuracy_of, share_axis, rounds, _by_round),
             ("accuracy", _accuracy_of, share_axis, spent, _by_bytes(measure)),
@@ -61,20 +62,30 @@ def overlay(runs: Sequence[StoredRun], labels: Sequence[str], measure: str, spen
 def _panel(
     labels: Sequence[str],
     xs: Sequence[Any],
-    ys: Sequence[Any],
+    runs: Sequence[StoredRun],
+    field: str,
     title: str,
     axis_of: Callable[..., Axis],
     x_axis: Callable[[Sequence[Curve]], Axis],
 ) -> Optional[Panel]:
-    """Return a panel with the runs that have values for it; a run has the same style in all panels."""
-    curves = [
-        Curve(label, x[y.notna()].tolist(), y.dropna().tolist(), style)
-        for style, (label, x, y) in enumerate(zip(labels, xs, ys))
-        if known(y)
-    ]
+    """Return a panel with the runs that know the field; a run has the same style in all panels."""
+    curves = []
+    for style, (label, x, run) in enumerate(zip(labels, xs, runs)):
+        y = run.curve[field]
+        is_known = y.notna()
+        spread = [] if run.spread is None else run.spread[field][is_known].tolist()
+        if known(y):
+            curves.append(Curve(label, x[is_known].tolist(), y[is_known].tolist(), style, spread))
     if not curves:
         return None
-    return Panel(x_axis, axis_of(title, [value for curve in curves for value in curve.ys]), curves)
+    return Panel(x_axis, axis_of(title, _drawn(curves, *POSSIBLE[field])), curves)
+
+
+def _drawn(curves: Sequence[Curve], lowest: float, highest: float) -> List[float]:
+    """Return the values that an axis has to show: the lines, and the edges of bands as far as they are possible."""
+    values = [y for curve in curves for y in curve.ys]
+    edges = [y + sign * spread for curve in curves for y, spread in zip(curve.ys, curve.spread) for sign in (-1, 1)]
+    return values + [edge for edge in edges if lowest <= edge <= highest]
 
 
 def _title(field: str, measured_on: Sequence[str]) -> str:

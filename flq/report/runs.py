@@ -9,11 +9,12 @@ Example
 
 import os
 from itertools import accumulate
-from typing import Any, Dict, List, Optional, Sequence
+from typing import List, Optional
 
+from ..core.settings import public, to_json
 from ..errors import FlqError
 from .recorded import Recorded, is_journalled, read_journal
-from .stored import ACCURACIES, LOSSES, StoredRun, best_known, curve_of, read_runs, shown
+from .stored import ACCURACIES, LOSSES, StoredRun, best_known, complete, curve_of, read_runs, shown
 
 
 def find_runs(name: str, results_dir: str) -> List[StoredRun]:
@@ -72,26 +73,5 @@ def _run_of(recorded: Recorded) -> StoredRun:
         accuracy_of,
         curve,
         loss_of,
-        settings.flq_algorithm._asdict(),
+        complete(public(to_json(settings))),
     )
-
-
-def labels_of(runs: Sequence[StoredRun]) -> List[str]:
-    """Return the shortest distinct labels of runs: modes, modes and bits, or files."""
-    for labels in [run.mode for run in runs], [" ".join([run.mode, *_bits(run.settings)]) for run in runs]:
-        if all(run.mode for run in runs) and len(set(labels)) == len(labels):
-            return labels
-    return [run.name for run in runs]
-
-
-def _bits(settings: Any) -> List[str]:
-    """Return the bits per number and the bytes per message, up and down, if set."""
-    limits: Dict[str, List[Any]] = {
-        unit: [settings.get(prefix + way) for way in ("_up", "_down")]
-        for prefix, unit in (("b", "bit"), ("bytes", "B"))
-    }
-    return [
-        "%s %s" % ("/".join("-" if value is None else shown(value) for value in values), unit)
-        for unit, values in limits.items()
-        if any(value is not None for value in values)
-    ]

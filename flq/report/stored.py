@@ -16,9 +16,11 @@ import warnings
 import zipfile
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..core.settings import Json, Settings, public, to_json
 from ..errors import FlqError
 from .reference import CURVE
 from .rows import COLUMNS, TOTAL_PAYLOAD_DOWN, TOTAL_PAYLOAD_UP, TOTAL_WIRE
+from .sheets import cell_value
 
 MOST_UNPACKED_BYTES = 512 * 2**20  # MOST_ROWS rows take 400 MB with few workers; 2,000 rounds of 64 workers take 9 MB
 MOST_PARTS = 10000  # files inside the workbook
@@ -52,7 +54,11 @@ class StoredRun(NamedTuple):
     loss_of : str
         The data on which the loss was measured; empty without a loss.
     settings : dict
-        The section flq_algorithm; empty if unknown.
+        ``{section: {key: value}}`` as in the cells of a workbook; missing ones have their defaults. Empty if unknown.
+    spread : pandas.DataFrame or None
+        If the run is the mean of several: the standard deviations of the curve's columns.
+    n_runs : int
+        The number of these runs.
     """
 
     name: str
@@ -62,7 +68,9 @@ class StoredRun(NamedTuple):
     accuracy_of: str
     curve: Any
     loss_of: str = ""
-    settings: Mapping[str, Any] = {}
+    settings: Mapping[str, Mapping[str, Any]] = {}
+    spread: Any = None
+    n_runs: int = 1
 
     @property
     def has_wire(self) -> bool:
@@ -212,15 +220,27 @@ def _summary(sheet: Any) -> Dict[str, str]:
     return {label: shown(value) for label, value in rows if isinstance(label, str) and value is not None}
 
 
-def _settings(workbook: Any) -> Dict[str, Any]:
-    """Return the settings of flq_algorithm, {key: value}."""
+def _settings(workbook: Any) -> Dict[str, Dict[str, Any]]:
+    """Return the settings of a workbook; empty if it has none."""
     if "Config" not in workbook.sheetnames:
         return {}
     rows = workbook["Config"].iter_rows(min_row=2, max_row=MOST_SETTINGS, max_col=3, values_only=True)
+    found: Json = {}
+    for section, key, value in (tuple(row) + (None,) * (3 - len(row)) for row in rows):
+        if section is not None and key is not None:
+            found.setdefault(str(section), {})[str(key)] = value
+    return complete(found) if found else {}
+
+
+def complete(settings: Json) -> Dict[str, Dict[str, Any]]:
+    """Return settings with the defaults of missing ones; all values are those that a cell of a workbook has."""
     return {
-        key: value
-        for section, key, value in (tuple(row) + (None,) * (3 - len(row)) for row in rows)
-        if section == "flq_algorithm"
+        section: {
+            key: cell_value(value)
+            for key, value in dict(defaults.get(section, {}), **settings.get(section, {})).items()
+        }
+        for defaults in [public(to_json(Settings()))]
+        for section in [*defaults, *sorted(set(settings) - set(defaults))]
     }
 
 

@@ -9,10 +9,9 @@ bb        5
 """
 
 import shutil
-from typing import List, Sequence
+from typing import Iterator, List, Sequence
 
 GAP = "  "
-NARROWEST = 40  # characters that a table may always have
 
 
 def terminal_width() -> int:
@@ -20,31 +19,53 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int, n_left: int) -> str:
+def text_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], width: int, n_left: int, parts: Sequence[int] = ()
+) -> str:
     """Return the aligned table.
 
     Parameters
     ----------
+    titles : sequence of str
+        May have several lines.
     width : int
-        Characters of a line. Only a table whose first column and widest other column exceed it is wider.
+        Characters of a line, if the first column and the widest other one fit it.
     n_left : int
         The first columns are aligned left, the others right.
+    parts : sequence of int, optional
+        Columns after the first where a line may break; default: everywhere.
     """
-    columns = list(zip(titles, *rows))
+    n_lines = max(title.count("\n") for title in titles)
+    heads = ["\n" * (n_lines - title.count("\n")) + title for title in titles]
+    columns = [
+        head.split("\n") + list(column) for head, column in zip(heads, zip(*rows) if rows else [()] * len(heads))
+    ]
     widths = [max(map(len, column)) for column in columns]
     cells = [
-        [text.ljust(width) if index < n_left else text.rjust(width) for text in column]
-        for index, (column, width) in enumerate(zip(columns, widths))
+        [text.ljust(size) if index < n_left else text.rjust(size) for text in column]
+        for index, (column, size) in enumerate(zip(columns, widths))
     ]
     blocks: List[List[int]] = []
-    for index in range(1, len(columns)):
-        if not blocks or sum(len(GAP) + widths[other] for other in blocks[-1] + [index]) + widths[0] > width:
+    for part in _parts(len(columns), parts, widths, width):
+        if not blocks or _width([0, *blocks[-1], *part], widths) > width:
             blocks.append([])
-        blocks[-1].append(index)
+        blocks[-1] += part
     return "\n\n".join(
         "\n".join(GAP.join(line).rstrip() for line in zip(*(cells[index] for index in [0, *block])))
         for block in blocks or [[]]
     )
+
+
+def _parts(n_columns: int, starts: Sequence[int], widths: Sequence[int], width: int) -> Iterator[List[int]]:
+    """Yield the columns after the first that stay together; columns of a part that is too wide stay alone."""
+    edges = [1, *starts, n_columns] if starts else list(range(1, n_columns + 1))
+    for first, after in zip(edges, edges[1:]):
+        part = list(range(first, after))
+        yield from [part] if _width([0, *part], widths) <= width else [[index] for index in part]
+
+
+def _width(columns: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[index] for index in columns) + len(GAP) * (len(columns) - 1)
 
 
 def shorten(text: str, most: int) -> str:

@@ -41,7 +41,7 @@ def test_an_ended_run_equals_the_masters_rows_and_its_workbook(make_master, run_
     (by_workbook,) = find_runs(master.run.results.workbook, "results")
     assert by_folder.curve.equals(by_workbook.curve)
     assert by_folder._replace(name="", curve=0, settings=0) == by_workbook._replace(name="", curve=0, settings=0)
-    assert by_folder.settings["b_up"] == by_workbook.settings["b_up"]
+    assert by_folder.settings == by_workbook.settings and by_folder.settings["model"]["name"] == "quadratic"
 
 
 def test_a_run_is_read_in_progress_and_continues(make_master):

@@ -8,11 +8,13 @@ from report_rows import a_round
 
 pytest.importorskip("matplotlib")
 from flq.errors import FlqError  # noqa: E402
-from flq.report.compare import PAYLOAD, WIRE, compare  # noqa: E402
+from flq.report.compare import compare  # noqa: E402
+from flq.report.compare_table import PAYLOAD, WIRE  # noqa: E402
 from flq.report.excel import write_workbook  # noqa: E402
+from flq.report.labels import labels_of  # noqa: E402
 from flq.report.overlay import overlay  # noqa: E402
 from flq.report.reference import CurveRow, write_curves  # noqa: E402
-from flq.report.runs import find_runs, labels_of  # noqa: E402
+from flq.report.runs import find_runs  # noqa: E402
 
 
 def ours(path, accuracies, mode="bbit", wire=2400, **settings):

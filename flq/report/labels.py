@@ -1,0 +1,55 @@
+"""Labels runs by what distinguishes them.
+
+Example
+-------
+    labels_of(runs)
+    # ['lowrank', 'fedavg']
+"""
+
+from typing import Any, Dict, List, Mapping, Sequence
+
+from .seeds import SEED, settings_that_matter
+from .stored import StoredRun, shown
+
+LONGEST = 40  # characters of a label of settings
+
+
+def labels_of(runs: Sequence[StoredRun]) -> List[str]:
+    """Return the shortest distinct labels: modes, modes and bits, the settings that differ, or the runs' names."""
+    for labels in (
+        [run.mode for run in runs],
+        [" ".join([run.mode, *_bits(run.settings.get("flq_algorithm", {}))]) for run in runs],
+        _differing(runs),
+    ):
+        if all(run.mode for run in runs) and len(set(labels)) == len(runs):
+            return labels
+    return [run.name for run in runs]
+
+
+def _bits(settings: Mapping[str, Any]) -> List[str]:
+    """Return the bits per number and the bytes per message, up and down, if set."""
+    limits: Dict[str, List[Any]] = {
+        unit: [settings.get(prefix + way) for way in ("_up", "_down")]
+        for prefix, unit in (("b", "bit"), ("bytes", "B"))
+    }
+    return [
+        "%s %s" % ("/".join("-" if value is None else shown(value) for value in values), unit)
+        for unit, values in limits.items()
+        if any(value is not None for value in values)
+    ]
+
+
+def _differing(runs: Sequence[StoredRun]) -> List[str]:
+    """Return the settings that differ, the mode first; no labels if they are unknown or too many to name a run."""
+    if not all(run.settings for run in runs):
+        return []
+    found = [settings_that_matter(run) for run in runs]
+    keys = [key for key in found[0] if key != SEED and len({settings.get(key) for settings in found}) > 1]
+    keys.sort(key=lambda key: key != ("flq_algorithm", "mode"))
+    labels = [", ".join(_text(key, run.settings[section].get(key)) for section, key in keys) for run in runs]
+    return labels if max(map(len, labels)) <= LONGEST else []
+
+
+def _text(key: str, value: Any) -> str:
+    text = "null" if value is None else "%g" % value if isinstance(value, float) else shown(value)
+    return text if key in ("mode", "name") else "%s %s" % (key, text)
