@@ -22,6 +22,8 @@ from flq.core.statuses import STATUSES
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
 TROUBLE = '<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & "quoted"'
 NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]
+if for_docs():  # as it looks with names that people give
+    TROUBLE, NAMES = "too little memory: training with batches of 16", ["window sill", "shelf 1", "shelf 2", "attic"]
 SLOW = (
     "model.name=quadratic",
     "model.dim=20000",
@@ -161,6 +163,9 @@ def test_workers_texts_are_shown_as_text(look, run):
             "isolate",
         ]
     assert viewer.page.locator("main script, main img").count() == 0
+    expect(row(viewer, 1).locator(".trouble")).to_have_text(TROUBLE)
+    run.tell(1)
+    expect(row(viewer, 1).locator(".trouble")).to_have_text("")
 
 
 def test_axis_by_bytes(look):
