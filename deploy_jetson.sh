@@ -39,6 +39,11 @@ Deploy FLQ on a cluster by ssh, and manage it.
   --wheelhouse DIR   install packages from this folder: for boards without internet access
   --jobs N           hosts at a time (16)
   --wait_s S         seconds that deploy waits for workers (300)
+  --follow yes|no    logs: whether to continue until Ctrl-C (yes)
+  --lines N          logs: number of lines to show first (50)
+  --out DIR          collect: folder for what is fetched (collected)
+  --master_ip IP, --worker_ips "IP IP ...", --username NAME, --project_dir DIR, --ssh_key FILE
+                     the machines without a cluster file, in place of the variables at the top of this script
 
 A host that fails has a line and a log, logs/deploy_HOST_TIME.log; the others continue. The exit code is the number of
 failed hosts, or 100 for an error in the command line or the cluster file. docs/deploying.md has details.

@@ -20,10 +20,10 @@ Run FLQ on this machine, one master and some workers, and write the Excel file i
     ./run_local.sh --resume [RUN] [--rounds R] [--port 5000]
     ./run_local.sh --setup_only
 
-  --workers N              number of workers to start; the run waits for all of them
-  --rounds R               number of rounds
+  --workers N              number of workers to start (default: 4); the run waits for all of them
+  --rounds R               number of rounds (system.max_rounds)
   --mode M                 flq_algorithm.mode, e.g. fedavg or bbit
-  --dataset D              dataset.name
+  --dataset D              dataset.name, e.g. fashion_mnist or csv:FILE
   --port P                 the master's port (default: 5000, or a free one if 5000 is taken)
   --set section.key=value  any other setting of flq_config.json; can be repeated
   --resume [RUN]           resume a run with its own number of workers and settings; RUN is the name or path of its
@@ -299,7 +299,8 @@ stop_on_signal() {
     exit "$signal_status"
 }
 
-# stop_on_failure SENTENCE OUTPUT : end the run, show the end of the failed program's output, and exit.
+# stop_on_failure SENTENCE OUTPUT [STATUS] : end the run, show the end of the failed program's output, and exit with 1,
+# or with 2 if that was the program's status: wrong settings.
 stop_on_failure() {
     end_everything
     {
@@ -307,7 +308,14 @@ stop_on_failure() {
         tail -n "$LOG_LINES" "$2" | sed 's/^/    /'
         if [[ -n "$excel" ]]; then echo "Results so far: $excel"; fi
     } >&2 || true
-    exit 1
+    exit "$((${3:-1} == 2 ? 2 : 1))"
+}
+
+# stop_on_refusal : the master has refused its settings; show its sentence, unless the terminal has it already.
+stop_on_refusal() {
+    end_everything
+    if [[ ! -t 1 ]]; then tail -n 1 "$master_output" >&2 || true; fi
+    exit 2
 }
 
 # wait_for_another_master STATUS : the master was killed; wait for the workers, which wait for another master.
@@ -333,7 +341,7 @@ wait_for_another_master() {
 stop_if_failed() {
     local status=0
     wait "$2" 2>/dev/null || status=$?
-    if ((status != 0)); then stop_on_failure "$1 failed with exit status $status." "$3"; fi
+    if ((status != 0)); then stop_on_failure "$1 failed with exit status $status." "$3" "$status"; fi
 }
 
 # check_workers : forget the workers that have exited with 0 (the run is over for them); stop if one has failed.
@@ -380,7 +388,10 @@ deadline=$((SECONDS + HEALTH_TIMEOUT_S))
 until master_answers; do
     stop_on_signal
     if ! is_running "$master_pid"; then
-        stop_if_failed "The master" "$master_pid" "$master_output"
+        status=0
+        wait "$master_pid" 2>/dev/null || status=$?
+        if ((status == 2)); then stop_on_refusal; fi
+        if ((status != 0)); then stop_on_failure "The master failed with exit status $status." "$master_output"; fi
         stop_on_failure "The master ended before it served." "$master_output"
     fi
     if ((SECONDS >= deadline)); then

@@ -1,6 +1,8 @@
 """The shell scripts, each in a copy of the project whose programs are small stand-ins: no TensorFlow, no network."""
 
+import argparse
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -8,10 +10,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from pseudo import WAIT_S, Pseudo
+
+import flq.deploy.command_line
+import flq.master.command_line
+import flq.worker.command_line
+from flq.flags import Flags
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh", "deploy_jetson.sh")
@@ -200,6 +208,10 @@ def start_run(project, environment, *arguments):
 # ---- All scripts
 
 
+def flags_in(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))
+
+
 def test_shellcheck_finds_nothing():
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
@@ -225,6 +237,32 @@ def test_help_is_shown_without_an_environment(project, environment, name, flag):
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "./" + name in shown.stdout
     assert not (project / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "name, parse_flags",
+    [
+        ("start_master.sh", flq.master.command_line.parse_flags),
+        ("start_worker.sh", flq.worker.command_line.parse_flags),
+        ("deploy_jetson.sh", flq.deploy.command_line.parse_flags),
+    ],
+)
+def test_help_shows_every_flag_that_is_passed_on_and_no_other(monkeypatch, name, parse_flags):
+    parsers = []
+    monkeypatch.setattr(Flags, "parse_args", lambda parser, argv: parsers.append(parser) or argparse.Namespace())
+    with suppress(AttributeError):  # of the flags that are not there
+        parse_flags([])
+    flags = [set(action.option_strings) - {"-h", "--help"} for action in parsers[0]._actions]
+    shown = flags_in(run([str(PROJECT / name), "--help"]).stdout)
+    assert [names for names in flags if names and not names & shown] == []
+    assert shown <= set().union(*flags)
+
+
+@pytest.mark.parametrize("name, at_least", [("run_local.sh", 8), ("run_tests.sh", 2)])
+def test_help_shows_every_flag_of_the_script(name, at_least):
+    patterns = re.findall(r"""^ *((?:case|--\w+ ?\|?).*)\)$""", (PROJECT / name).read_text(encoding="utf-8"), re.M)
+    taken = flags_in("\n".join(patterns))
+    assert len(taken) >= at_least and taken <= flags_in(run([str(PROJECT / name), "--help"]).stdout)
 
 
 # ---- start_master.sh, start_worker.sh
