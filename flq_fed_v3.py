@@ -21,6 +21,7 @@ says where and why this algorithm departs from it.
 """
 
 import argparse
+import errno
 import os
 import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
@@ -36,17 +37,19 @@ from flq.core.server_step import ServerState
 from flq.core.settings import GRANT_ORDERS, MEMORIES, UPDATES, Settings, rules_from_settings, sections
 from flq.core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from flq.core.worker_step import first_state, propose
+from flq.durable import writing
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
 from flq.reasons import named_reason
 from flq.report.divergence import TEST, TRAINING, DivergenceWatch
 from flq.report.reference import CurveRow, write_curves
-from flq.training.dataset_flags import add_set, section_with
+from flq.training.dataset_flags import add_set, check_data_dir, section_with
 from flq.training.datasets import dataset_names, resolve_dataset
 from flq.training.frameworks import make_task, model_names
 from flq.training.sources.seen import all_warnings
 from flq.training.task import Task, Trainer
+from flq.v3_flags import in_flags
 
 
 class Round(NamedTuple):
@@ -142,7 +145,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
     scale = int(is_v3) if args.scale_by_selected is None else args.scale_by_selected
     b_up, b_down = (None, None) if args.mode == "lowrank" else (args.b, args.b_down)
     return Settings(
-        sections.SystemSettings(total_workers=args.M, max_rounds=args.iters, seed=args.seed, threads=args.threads),
+        sections.SystemSettings(
+            total_workers=args.M, min_workers=args.M, max_rounds=args.iters, seed=args.seed, threads=args.threads
+        ),
         section_with(
             sections.DatasetSettings(
                 name=args.dataset,
@@ -363,6 +368,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     silence.add_argument("--D", type=within(int, 1, 10000), default=10, help="past aggregates in the lazy threshold")
     silence.add_argument("--ck", type=within(float, 0, 1e6), default=0.8, help="their total weight")
     args = flags.parse_args(argv)
+    if args.dataset == "own":
+        flags.error("argument --dataset: own is for workers with data of their own, name a file, such as csv:FILE")
     if args.local_epochs == args.local_steps == 0:
         flags.error("argument --local_steps: must be > 0 when --local_epochs is 0, got 0")
     return args
@@ -371,15 +378,19 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train, show progress, and write an Excel file in the layout of FLQ v3."""
     args = parse_flags(argv)
+    check_data_dir(args.data_dir)
     given = settings_of(args)
     settings = resolve_dataset(given)
     mode = rules_from_settings(settings).mode
     task = make_task(settings)
     task.check()  # reports bad settings before TensorFlow starts, which takes seconds
     for warning in all_warnings(task.seen, given.dataset.scale is not None):
-        print("warning: %s" % warning, file=sys.stderr)
+        print("warning: %s" % in_flags(warning), file=sys.stderr)
     path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
-    os.makedirs(args.out, exist_ok=True)
+    with writing("the Excel file cannot be written", args.out, "--out must be a writable folder"):
+        os.makedirs(args.out, exist_ok=True)
+        if not os.access(args.out, os.W_OK):  # better known now than after the training
+            raise PermissionError(errno.EACCES, "it is read-only for this user", args.out)
     curves: List[CurveRow] = []
     signs: List[Any] = []
     try:
@@ -445,7 +456,7 @@ class Progress:
     def tell(self, notes: List[str]) -> None:
         """Print a task's notes on stderr, and remove them."""
         while notes:
-            (print if self._bar is None else self._bar.write)(notes.pop(0), file=sys.stderr)
+            (print if self._bar is None else self._bar.write)(in_flags(notes.pop(0)), file=sys.stderr)
 
     def show(
         self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int, bits_down: int
@@ -476,7 +487,7 @@ def guarded_main(argv: Optional[Sequence[str]] = None) -> int:
     except CodecError as error:
         code, sentence = 1, "the training has diverged: %s; lower --lr or --server_lr" % error
     except FlqError as error:
-        code, sentence = 2, str(error)
+        code, sentence = 2, in_flags(str(error))
     except KeyboardInterrupt:
         code, sentence = 130, "stopped"
     except Exception as error:  # TensorFlow may raise any

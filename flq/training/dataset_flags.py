@@ -7,7 +7,8 @@ Example
 """
 
 import json
-from typing import Any, Sequence
+import os
+from typing import Any, Optional, Sequence
 
 from ..core.settings import DatasetSettings, value_from_json
 from ..errors import ConfigError
@@ -23,6 +24,21 @@ def add_set(flags: Any) -> None:
         metavar="dataset.KEY=VALUE",
         help="a setting of the data set, as for the master; may be repeated",
     )
+
+
+def check_data_dir(path: Optional[str]) -> None:
+    """Check that what --data_dir names, if it is given, exists on this machine.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing at the path.
+    """
+    if path is not None and not os.path.exists(os.path.expanduser(path)):
+        raise ConfigError(
+            "--data_dir is %s, but there is no such folder" % os.path.abspath(os.path.expanduser(path)),
+            "name the folder with the data on this machine",
+        )
 
 
 def section_with(section: DatasetSettings, overrides: Sequence[str]) -> DatasetSettings:

@@ -19,7 +19,7 @@ from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
 from ..flags import TINY, Flags, within
 from ..output import make_output_safe
-from .dataset_flags import add_set, section_with
+from .dataset_flags import add_set, check_data_dir, section_with
 from .datasets import Dataset, dataset_names, load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
 from .sources.seen import all_warnings
@@ -175,6 +175,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the program; return its exit code: 0, or 2 with one sentence on stderr."""
     args = parse_flags(arguments)
     try:
+        check_data_dir(args.data_dir)
         settings = settings_of(args)
         given = settings._replace(dataset=section_with(settings.dataset, args.overrides))
         settings = resolve_dataset(given)
