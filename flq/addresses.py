@@ -11,6 +11,8 @@
 """
 
 import ipaddress
+import re
+import socket
 from typing import Tuple
 from urllib.parse import urlsplit
 
@@ -21,11 +23,11 @@ def host_of(text: str) -> str:
     Raises
     ------
     ValueError
-        If the text is neither, for example because it has a port or begins with http://.
+        If the text is neither, for example because it has a port, begins with http://, or is 300.1.1.1.
     """
     host = without_brackets(text)
     has_odd = not host or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@[]" for letter in host)
-    if has_odd or ":" in host and not is_ipv6(host):
+    if has_odd or ":" in host and not is_ipv6(host) or re.match(r"[0-9.]+\Z", host) and not _is_ipv4(host):
         raise ValueError("must be a name or an IP address, without http:// and port, got %r" % text)
     return host
 
@@ -42,6 +44,15 @@ def is_ipv6(host: str) -> bool:
         return ipaddress.ip_address(address).version == 6 and bool(zone) == bool(percent)
     except ValueError:
         return False
+
+
+def _is_ipv4(host: str) -> bool:
+    """Return whether the system reads digits and dots as an IPv4 address, also a short one such as 127.1."""
+    try:
+        socket.inet_aton(host)
+    except OSError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -76,6 +76,8 @@ class Section(BaseModel):
             raise PydanticCustomError("not_a_number", "true and false are not numbers")
         if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_IN_FLOAT:
             return int(value)
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a text without null characters")
         return value
 
 

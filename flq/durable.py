@@ -12,12 +12,12 @@ import os
 import struct
 import zipfile
 import zlib
-from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, Tuple
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Tuple
 
 import numpy as np
 
-from .errors import FlqError
+from .errors import ConfigError, FlqError
 from .reasons import named_reason
 
 FORMAT = 1
@@ -103,6 +103,34 @@ def make_folder(path: str) -> None:
 def folder_of(path: str) -> str:
     """Return the folder that contains a path."""
     return os.path.dirname(os.path.abspath(path))
+
+
+@contextmanager
+def writing(what: str, folder: str, hint: str) -> Iterator[None]:
+    """Turn an error of making or writing a folder into a ConfigError that says why.
+
+    Parameters
+    ----------
+    what : str
+        The beginning of the sentence; "cannot be written" or the like follows.
+    hint : str
+        What to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError("%s: %s" % (what, why_unwritable(folder, error)), hint) from None
+
+
+def why_unwritable(folder: str, error: OSError) -> str:
+    """Return why a folder cannot be made or written: a file that is in its place, or else the system's reason."""
+    existing = os.path.abspath(folder)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        return "%s is not a folder" % existing
+    path = error.filename if isinstance(error.filename, str) else folder
+    return "%s: %s" % (path, error.strerror or error)
 
 
 def save_state(path: str, meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:

@@ -14,7 +14,7 @@ import re
 import secrets
 from typing import Callable, Dict, List, Mapping, Optional, Set
 
-from .durable import make_folder, write_whole
+from .durable import folder_of, make_folder, write_whole, writing
 from .errors import ConfigError
 from .locks import lock
 
@@ -41,11 +41,14 @@ def make_tokens(path: str, total_workers: int) -> Dict[str, str]:
     Raises
     ------
     ConfigError
-        If the file is not a token file, or the file system has no locks.
-    OSError
-        If it cannot be read or written.
+        If the file is not a token file, cannot be read or written, or the file system has no locks.
     """
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = folder_of(path)
+    with writing("the token file %s cannot be used" % path, folder, "--token_file must be a file in a writable folder"):
+        return _read_and_add(path, folder, total_workers)
+
+
+def _read_and_add(path: str, folder: str, total_workers: int) -> Dict[str, str]:
     if not os.path.isdir(folder):
         make_folder(folder)
         os.chmod(folder, 0o700)

@@ -256,6 +256,7 @@ def test_of_several_errors_the_first_is_shown_and_the_others_are_counted():
         ("ema=1", "ema must be >= 0 and < 1, got 1"),
         ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
         ("results_dir=a\udce4", 'results_dir must be UTF-8, as all settings: workers get them as text, got "a\\udce4"'),
+        ('results_dir="a\\u0000"', 'results_dir must be a text without null characters, got "a\\u0000"'),
         ("results_dir=", 'results_dir must be a text of at least 1 character, got ""'),
     ],
 )

@@ -97,6 +97,7 @@ LAYERS = {
         "numpy xlsxwriter openpyxl pandas matplotlib",
     ),
     "sinks": layer("errors flags tokens core drawing training report", "numpy apprise matplotlib tensorboardX swanlab"),
+    "v3_flags": layer("core", stdlib=PURE_STDLIB),
     "config": layer("errors core training sinks", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
@@ -114,7 +115,7 @@ LAYERS = {
     "__main__": layer("output master worker"),  # flq/__main__.py
     "flq_master": layer("errors output logfile config master"),
     "flq_worker": layer("errors output logfile training worker"),
-    "flq_fed_v3": layer("errors reasons output flags core training report", "numpy tqdm"),
+    "flq_fed_v3": layer("errors reasons output flags durable core training report v3_flags", "numpy tqdm"),
 }
 
 

@@ -8,10 +8,11 @@ import os
 import re
 import uuid
 import zlib
+from contextlib import suppress
 from typing import IO, Optional, Tuple
 
-from ..durable import make_folder, sync_folder
-from ..errors import Conflict, FlqError
+from ..durable import folder_of, make_folder, sync_folder, writing
+from ..errors import Conflict
 from ..locks import lock
 
 logger = logging.getLogger(__name__)
@@ -27,10 +28,13 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     Conflict
         If a running worker holds the folder.
     ConfigError
-        If its file system has no locks.
-    OSError
-        If the folder cannot be written.
+        If the folder cannot be written, or its file system has no locks.
     """
+    with writing("the worker's state cannot be written", state_dir, "--state_dir must be a writable folder"):
+        return _take(state_dir)
+
+
+def _take(state_dir: str) -> Tuple[str, IO[str]]:
     make_folder(state_dir)
     path = os.path.join(state_dir, "instance")
     stream = open(path, "a+", encoding="ascii", errors="replace")
@@ -40,9 +44,15 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
                 "another worker is running with the state folder %s" % state_dir,
                 "use another --worker_id or --state_dir",
             )
-    except FlqError:
-        stream.close()
+        return _instance_of(stream, path), stream
+    except BaseException:
+        with suppress(OSError):  # the disk may be full
+            stream.close()
         raise
+
+
+def _instance_of(stream: IO[str], path: str) -> str:
+    """Return the instance id in the file, a new one if it holds none; it is durable then."""
     stream.seek(0)
     content = stream.read()
     instance = _instance_in(content)
@@ -54,8 +64,8 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
         stream.write("%s %s" % (instance, _check_of(instance)))
         stream.flush()
     os.fsync(stream.fileno())  # also an existing id: its writer may have been killed before this
-    sync_folder(state_dir)
-    return instance, stream
+    sync_folder(folder_of(path))
+    return instance
 
 
 def _instance_in(content: str) -> Optional[str]:

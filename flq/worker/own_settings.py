@@ -12,9 +12,12 @@ only section jetson_optimization, dataset.data_dir and system.master_url are rea
 import argparse
 import json
 import os
+import socket
 import ssl
 from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import urlsplit
+
+from requests.utils import get_environ_proxies
 
 from ..addresses import host_in, host_of, url_of
 from ..core.settings import JetsonOptimizationSettings, Settings, value_from_json
@@ -91,6 +94,29 @@ def master_url(args: argparse.Namespace, own: OwnFile) -> str:
     if (args.tls or args.ca is not None) and not url.startswith("https:"):
         raise ConfigError("system.master_url must be https://host:port with --tls or --ca, got %r" % url)
     return url_of(urlsplit(url).scheme, host_in(url), urlsplit(url).port)
+
+
+def check_name(url: str) -> None:
+    """Check that this machine knows the name in the master's URL, unless a proxy may know it.
+
+    Raises
+    ------
+    ConfigError
+        If it does not. While the network is down this cannot be told, and is no error.
+    """
+    if get_environ_proxies(url):
+        return
+    host = host_in(url)
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_NONAME:
+            raise ConfigError(
+                "no machine of the name %s is known here" % host,
+                "--master_ip must be the name or the IP address of the master's machine",
+            ) from None
+    except UnicodeError:  # the first request says why
+        return
 
 
 def trusted_file(args: argparse.Namespace) -> Optional[str]:

@@ -22,12 +22,13 @@ from ..protocol.worker_machine import WorkerMachine
 from ..reasons import named_reason
 from ..systemd import Watchdog
 from ..tokens import worker_token_source
+from ..training.dataset_flags import check_data_dir
 from ..training.frameworks import build_trainer
 from ..training.sources.seen import told
 from . import instance, state_file
 from .heartbeat import HeartbeatThread
 from .http_client import MasterClient
-from .own_settings import OwnFile, effective_settings, master_url, read_own_file, trusted_file
+from .own_settings import OwnFile, check_name, effective_settings, master_url, read_own_file, trusted_file
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,9 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         )
         own = read_own_file(args.config)
         url, ca = master_url(args, own), trusted_file(args)
+        check_data_dir(args.data_dir)
+        if not args.stay:  # a service waits, also for the network
+            check_name(url)
         find_token = worker_token_source(args.worker_id, args.token_file, os.environ, project_dir)
         client = MasterClient(url, args.worker_id, find_token, ca, secrets.token_urlsafe(KEY_BYTES))
         name, lock = instance.take(state_dir)

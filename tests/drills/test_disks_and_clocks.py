@@ -123,8 +123,8 @@ def test_a_read_only_folder_is_one_clear_sentence_and_nothing_is_lost(cluster, m
     master.wait()
     for disk in (results, state):
         disk.set_read_only(True)
-    for program in (cluster.begin("master", is_first=False), cluster.begin("worker0")):
-        assert program.wait() == 1
+    for program, code in ((cluster.begin("master", is_first=False), 1), (cluster.begin("worker0"), 2)):
+        assert program.wait() == code
         assert "Read-only file system" in program.text and len(program.text.splitlines()) <= 2, program.text
         assert "Traceback" not in program.text
     for disk in (results, state):
@@ -135,7 +135,7 @@ def test_a_read_only_folder_is_one_clear_sentence_and_nothing_is_lost(cluster, m
 def test_a_new_run_in_a_read_only_folder_is_one_clear_sentence(cluster, make_disk):
     make_disk("results", 64 * KB).set_read_only(True)
     master = cluster.begin("master")
-    assert master.wait() == 1
+    assert master.wait() == 2
     last = master.text.splitlines()[-1]
     assert "the folder of the run cannot be made: %s" % cluster.results_dir in last
     assert ": Read-only file system (report.results_dir must be a writable folder)" in last
@@ -144,7 +144,7 @@ def test_a_new_run_in_a_read_only_folder_is_one_clear_sentence(cluster, make_dis
 def test_a_new_run_on_a_full_disk_is_one_clear_sentence(cluster, make_disk):
     make_disk("results", 64 * KB).fill(n_free=8 * KB)
     master = cluster.begin("master")
-    assert master.wait() == 1
+    assert master.wait() == 2
     assert "the journal in %s cannot be written" % cluster.run_dir() in master.text.splitlines()[-1]
     assert "Traceback" not in master.text
 

@@ -97,10 +97,10 @@ def test_a_bad_override_is_exit_code_2(cluster, override):
     assert_one_sentence(cluster.start_master(override), 2, override.partition("=")[0].rpartition(".")[2])
 
 
-def test_results_that_cannot_be_written_are_exit_code_1(cluster):
+def test_results_that_cannot_be_written_are_exit_code_2(cluster):
     with open(os.path.join(cluster.folder, "results"), "w"):
         pass
-    assert_one_sentence(cluster.start_master(*SMALL), 1, os.path.join(cluster.folder, "results"))
+    assert_one_sentence(cluster.start_master(*SMALL), 2, os.path.join(cluster.folder, "results"))
 
 
 def test_programs_log_to_files_of_their_own(cluster):

@@ -150,7 +150,7 @@ def test_the_folder_of_a_run_needs_a_file_system_with_locks(monkeypatch, tmp_pat
 def test_a_folder_that_cannot_be_created_is_one_sentence_with_the_setting(tmp_path):
     in_the_way = tmp_path / "results"
     in_the_way.write_text("a file")
-    with pytest.raises(Unavailable, match="cannot be made: %s: File exists .report.results_dir must" % in_the_way):
+    with pytest.raises(ConfigError, match="cannot be made: %s is not a folder .report.results_dir must" % in_the_way):
         make_run_folder(str(in_the_way / "run"))
 
 

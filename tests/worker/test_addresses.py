@@ -42,6 +42,9 @@ def test_names_and_ipv4_addresses_stay_unchanged(host):
         "1::2::3",
         "a\x1b",
         "[[::1]]",
+        "300.1.1.1",
+        "10.0.0.1.5",
+        "1..2",
     ],
 )
 def test_an_invalid_host_is_one_sentence(text):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flq.errors import Conflict
+from flq.errors import ConfigError, Conflict
 from flq.worker.instance import take
 
 HOLD = (
@@ -77,9 +77,11 @@ def test_the_lock_ends_with_the_file_that_holds_it(tmp_path):
     lock.close()
 
 
-def test_a_file_in_place_of_the_folder_is_an_error_of_the_system(tmp_path):
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "state").write_text("x")
-    with pytest.raises(OSError):
+    with pytest.raises(
+        ConfigError, match="state cannot be written: %s is not a folder .--state_dir" % tmp_path.joinpath("state")
+    ):
         take(str(tmp_path / "state"))
 
 

@@ -108,10 +108,10 @@ def test_a_state_folder_in_use_is_exit_code_2_and_one_sentence(run_worker, tmp_p
     assert len(lines) == 1 and "another worker is running with the state folder" in lines[0]
 
 
-def test_a_state_folder_that_cannot_be_created_is_exit_code_1_and_one_sentence(run_worker, tmp_path):
+def test_a_state_folder_that_cannot_be_created_is_exit_code_2_and_one_sentence(run_worker, tmp_path):
     (tmp_path / "file").write_text("x")
     code, lines = run_worker(unused_url(), "--state_dir", str(tmp_path / "file"))
-    assert code == 1
+    assert code == 2
     assert len(lines) == 1 and str(tmp_path / "file") in lines[0]
 
 

@@ -70,6 +70,8 @@ class Gate:
         self._by_address = Buckets(STRANGERS_RATE if per_s else Rate(0, 0))
         self._places, self._page_places = Places(), Places()
         self._n_for_others = max(1, n_threads // 4)
+        n_workers = sum(name != OPERATOR for name in tokens)  # their ids begin with 0
+        self._workers = "; this master has tokens of workers 0 to %d" % (n_workers - 1) if security.open_status else ""
 
     def admit(self) -> str:
         """Return the name of the current request's token, "" without one.
@@ -92,7 +94,9 @@ class Gate:
             self._by_address.take(group_of(request.remote_addr or ""))
         self._take_places(name, is_worker)
         if shown is not None and known is None:
-            raise Unauthorized("this master does not know the token", _is_worker_route() and NO_WORKER or NO_OPERATOR)
+            if _is_worker_route():
+                raise Unauthorized("this master does not know the token" + self._workers, NO_WORKER)
+            raise Unauthorized("this master does not know the token", NO_OPERATOR)
         self._judge(name, is_worker)
         return name
 
@@ -143,7 +147,7 @@ class Gate:
                     NO_WORKER if for_worker else NO_OPERATOR,
                 )
         elif for_worker:
-            raise Unauthorized("%s %s needs the worker's token" % (request.method, _path()), NO_WORKER)
+            raise Unauthorized("%s %s needs the worker's token" % (request.method, _path()) + self._workers, NO_WORKER)
         elif not (request.path in OF_THIS_MACHINE and self._local_operator and is_from_this_machine()):
             raise Unauthorized("%s %s needs the operator's token" % (request.method, _path()), NO_OPERATOR)
 

@@ -1,5 +1,6 @@
 """The HTTP server: cheroot, in this process; docs/architecture.md has the reasons."""
 
+import errno
 import logging
 import socket
 import sys
@@ -94,6 +95,16 @@ class ReadableFirst(wsgi.Server):
         return conn
 
 
+REFUSALS = {  # of bind(): the reason, and what to do
+    errno.EADDRINUSE: ("the port is in use", "choose another with --port, or end the program that uses it"),
+    errno.EADDRNOTAVAIL: (
+        "this machine has no such address",
+        "--host must be 0.0.0.0 for all addresses of this machine, or one of them; workers name it in --master_ip",
+    ),
+    errno.EACCES: ("ports below 1024 need root's rights", "choose a --port from 1024 on, such as 5000"),
+}
+
+
 class Server:
     """A bound server; serves from :meth:`start` to :meth:`stop`.
 
@@ -146,10 +157,7 @@ class Server:
         try:
             self._server.prepare()
         except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: an invalid name
-            raise ConfigError(
-                "cannot listen on %s port %d: %s" % (host, port, error),
-                "choose another with --port, or end the program that uses it",
-            ) from error
+            raise _refusal(host, port, error) from error
         self.port = self._server.bind_addr[1]
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
 
@@ -163,3 +171,18 @@ class Server:
         self._server.stop()
         if self._thread.is_alive():
             self._thread.join(SHUTDOWN_S)
+
+
+def _refusal(host: str, port: int, error: Exception) -> ConfigError:
+    """Return why an address cannot be bound; cheroot's error has no number, so that this tries again."""
+    here = "--host must be 0.0.0.0 for all addresses of this machine, or one of them"
+    reason, hint = str(error), here
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as listener:
+            listener.bind(address)
+    except (socket.gaierror, UnicodeError):
+        reason = "no machine of this name is known here"
+    except OSError as again:
+        reason, hint = REFUSALS.get(again.errno or 0, (again.strerror or str(again), here))
+    return ConfigError("cannot listen on %s port %d: %s" % (host, port, reason), hint)

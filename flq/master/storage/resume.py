@@ -16,7 +16,7 @@ from ...config_hash import affecting, config_hash
 from ...core.layout import Layout, layout_from_json
 from ...core.settings import Json, Settings, to_json
 from ...durable import folder_of, make_folder
-from ...errors import ConfigError, Conflict, FlqError, Unavailable
+from ...errors import ConfigError, Conflict, FlqError
 from ...leftovers import remove_leftovers
 from ...locks import lock
 from ...report.recorded import is_journalled
@@ -69,7 +69,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
 
     Raises
     ------
-    OSError, Unavailable
+    OSError, ConfigError
         If it cannot be written.
     """
     make_folder(run_dir)
@@ -89,7 +89,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
                 },
             )
     except sqlite3.Error as error:
-        raise Unavailable(
+        raise ConfigError(
             "the journal in %s cannot be written: %s" % (run_dir, error),
             "free disk space there, or choose another report.results_dir",
         ) from None

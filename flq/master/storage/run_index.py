@@ -10,10 +10,10 @@ import os
 import secrets
 import time
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, ContextManager, Dict, Iterator, List, NamedTuple, Optional
 
-from ...durable import make_folder
-from ...errors import ConfigError, FlqError, Unavailable
+from ...durable import make_folder, writing
+from ...errors import ConfigError, FlqError
 from ...journal_file import finished_by
 from ...locks import lock
 from ...report.recorded import about_of, is_journalled
@@ -53,7 +53,7 @@ def make_run_folder(run_dir: str) -> None:
 
     Raises
     ------
-    Unavailable
+    ConfigError
         If it cannot be made.
     """
     with _naming(run_dir):
@@ -65,7 +65,7 @@ def claim(results_dir: str) -> str:
 
     Raises
     ------
-    Unavailable
+    ConfigError
         If it cannot be made.
     """
     make_run_folder(results_dir)
@@ -100,7 +100,7 @@ def alone(results_dir: str) -> Iterator[None]:
 
     Raises
     ------
-    Unavailable
+    ConfigError
         If the folder cannot be written.
     """
     with _naming(results_dir):
@@ -202,16 +202,9 @@ def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
         )
 
 
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Turn errors of writing into an Unavailable that names the setting."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(
-            "the folder of the run cannot be made: %s: %s" % (error.filename or path, error.strerror),
-            "report.results_dir must be a writable folder",
-        ) from None
+def _naming(path: str) -> ContextManager[None]:
+    """Return a context that turns errors of writing into a ConfigError that names the setting."""
+    return writing("the folder of the run cannot be made", path, "report.results_dir must be a writable folder")
 
 
 def _folders(results_dir: str) -> List[str]:
