@@ -12,7 +12,11 @@ from .marks import mark_changed
 from .sheets import fill
 
 TITLES = ("section", "key", "value", "changed", "default")
-CHANGED = "changed"
+CHANGED, DERIVED = "changed", "given or derived"  # why a value differs from the default
+# Null by default: unless they are given, FLQ derives them from the data or from other settings, and records the result.
+DERIVED_SETTINGS = frozenset(
+    [("system", "min_workers"), ("dataset", "input_shape"), ("dataset", "n_classes"), ("dataset", "scale")]
+)
 
 
 def add_config(workbook: Any, settings: Json) -> None:
@@ -28,6 +32,9 @@ def config_lines(settings: Json) -> List[List[Any]]:
     for section, part in settings.items():
         for key, value in part.items():
             default = defaults.get(section, {}).get(key, value)
-            beside = [None, None] if value == default else [CHANGED, "null" if default is None else default]
+            beside: List[Any] = [None, None]
+            if value != default:
+                is_derived = default is None and (section, key) in DERIVED_SETTINGS
+                beside = [DERIVED if is_derived else CHANGED, "null" if default is None else default]
             lines.append([section, key, value, *beside])
     return lines

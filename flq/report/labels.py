@@ -6,8 +6,9 @@ Example
     # ['lowrank', 'fedavg']
 """
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
+from .config_sheet import DERIVED_SETTINGS
 from .seeds import SEED, settings_that_matter
 from .stored import StoredRun, shown
 
@@ -19,7 +20,8 @@ def labels_of(runs: Sequence[StoredRun]) -> List[str]:
     for labels in (
         [run.mode for run in runs],
         [" ".join([run.mode, *_bits(run.settings.get("flq_algorithm", {}))]) for run in runs],
-        _differing(runs),
+        _differing(runs, {SEED, *DERIVED_SETTINGS}),
+        _differing(runs, {SEED}),
     ):
         if all(run.mode for run in runs) and len(set(labels)) == len(runs):
             return labels
@@ -39,12 +41,12 @@ def _bits(settings: Mapping[str, Any]) -> List[str]:
     ]
 
 
-def _differing(runs: Sequence[StoredRun]) -> List[str]:
+def _differing(runs: Sequence[StoredRun], without: Set[Tuple[str, str]]) -> List[str]:
     """Return the settings that differ, the mode first; no labels if they are unknown or too many to name a run."""
     if not all(run.settings for run in runs):
         return []
     found = [settings_that_matter(run) for run in runs]
-    keys = [key for key in found[0] if key != SEED and len({settings.get(key) for settings in found}) > 1]
+    keys = [key for key in found[0] if key not in without and len({settings.get(key) for settings in found}) > 1]
     keys.sort(key=lambda key: key != ("flq_algorithm", "mode"))
     labels = [", ".join(_text(key, run.settings[section].get(key)) for section, key in keys) for run in runs]
     return labels if max(map(len, labels)) <= LONGEST else []

@@ -48,9 +48,9 @@ SHEETS = {
     "Workers": "One row per worker for the whole run, and the totals.",
     "Config": (
         "Every setting in force: the master's --set overrides its configuration file, which overrides the"
-        " defaults. Those that differ from the default, also those that FLQ took from the data, are marked, with "
-        "the default beside them. config.json in the folder of the run has the same settings and can "
-        "start such a run again."
+        " defaults. Those that differ from the default are marked as changed, with the default beside them; where it "
+        'is null, FLQ may have derived the value from the data or other settings ("given or derived"). config.json '
+        "in the folder of the run has the same settings and can start such a run again."
     ),
 }
 BYTES = (

@@ -73,7 +73,7 @@ def test_a_setting_that_differs_from_its_default_is_marked_and_the_default_is_be
     rows = list(written(settings=settings)["Config"].iter_rows(min_row=2, values_only=True))
     assert [row for row in rows if row[3:] != (None, None)] == [
         ("system", "deterministic", False, "changed", True),
-        ("dataset", "input_shape", "[8, 8, 1]", "changed", "null"),
+        ("dataset", "input_shape", "[8, 8, 1]", "given or derived", "null"),
         ("model", "lr", 0.05, "changed", 0.1),
         ("flq_algorithm", "b_up", 4, "changed", "null"),
         ("lazy_selection", "thr_scale", 0.5, "changed", "null"),
