@@ -25,19 +25,15 @@ import sys
 import sysconfig
 from typing import Any, Callable, Optional, Tuple
 
-import numpy as np
-
 from ..core.settings import Settings
 from ..errors import DataError
-from ..reasons import reason_of
+from .custom_outputs import check_outputs, failed, two_images
 from .datasets import Shape
-from .keras_outputs import traced_activation
 from .keras_setup import import_tensorflow
 from .keras_versions import set_seed
 from .keras_weights import layout_of
 
 EXAMPLE = "package.module:function, for instance my_models:small_cnn"
-PROBABILITY_ERROR = 1e-2  # tolerance of a sum of probabilities; float16 has an error of 1e-3
 
 ModelFunction = Callable[[Shape, int], Any]
 
@@ -97,13 +93,13 @@ def load_model_function(name: str) -> ModelFunction:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise _failed(name, "module %s cannot be imported" % module_name, error) from error
+            raise failed(name, "module %s cannot be imported" % module_name, error) from error
         raise DataError(
             "model %s: there is no module %s" % (name, error.name),
             hint="start in the folder that holds it, or add that folder to PYTHONPATH",
         ) from None
     except (Exception, SystemExit) as error:  # the user's module may raise anything
-        raise _failed(name, "module %s cannot be imported" % module_name, error) from error
+        raise failed(name, "module %s cannot be imported" % module_name, error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise DataError("model %s: module %s has no function %s" % (name, module_name, function_name))
@@ -131,7 +127,7 @@ def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -
     try:
         model = function(shape, n_classes)
     except Exception as error:  # the function is the user's
-        raise _failed(name, "%s(%r, %d) fails" % (parse_model_name(name)[1], shape, n_classes), error) from error
+        raise failed(name, "%s(%r, %d) fails" % (parse_model_name(name)[1], shape, n_classes), error) from error
     if not isinstance(model, tf.keras.Model):
         raise DataError(
             "model %s must return a tf.keras.Model, got %s.%s" % (name, type(model).__module__, type(model).__name__)
@@ -146,8 +142,7 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
 
     It runs in training too: a layer may create its variables then. The values are restored afterwards.
     """
-    ramp = np.linspace(0.0, 1.0, int(np.prod(input_shape)), dtype=np.float32).reshape(input_shape)
-    images = np.stack([ramp, np.float32(1.0) - ramp])
+    images = two_images(input_shape)
     declared = getattr(model, "input_shape", None) if model.built else None
     if isinstance(declared, tuple) and not _agree(declared[1:], input_shape):
         raise DataError("model %s takes input of shape %r, expected %r" % (name, declared[1:], input_shape))
@@ -158,34 +153,13 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
         for variable, value in before:
             variable.assign(value)
     except Exception as error:  # Keras does not specify what a model raises for input of a wrong shape
-        raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
-    shape = tuple(getattr(outputs, "shape", ()))
-    is_binary = n_classes == 2 and shape == (2, 1)
-    if is_binary and traced_activation(model, images) == "Sigmoid":
-        return
-    if shape != (2, n_classes):
-        raise DataError(
-            "model %s must give one logit per class, shape (batch, %d), got %s for a batch of 2"
-            % (name, n_classes, shape or "several outputs"),
-            hint="for two classes it may give one output behind a sigmoid" if is_binary else "",
-        )
-    values = np.asarray(outputs, np.float64)
-    is_probability = values.min() >= 0.0 and np.abs(values.sum(axis=1) - 1.0).max() < PROBABILITY_ERROR
-    if is_probability and traced_activation(model, images) is None:
-        raise DataError(
-            "model %s gives probabilities without a softmax at its end: they are not negative and sum to 1; "
-            "expected logits" % name,
-            hint="return the logarithm of them, or what a softmax would make them of",
-        )
+        raise failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
+    check_outputs(name, model, images, outputs, n_classes)
 
 
 def _agree(declared: Tuple[Optional[int], ...], shape: Shape) -> bool:
     """Return whether a declared shape, in which None is any extent, admits another."""
     return len(declared) == len(shape) and all(one is None or one == other for one, other in zip(declared, shape))
-
-
-def _failed(name: str, what: str, error: BaseException) -> DataError:
-    return DataError("model %s: %s: %s" % (name, what, reason_of(error)))
 
 
 def _is_of_python(top: str) -> bool:

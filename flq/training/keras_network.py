@@ -6,6 +6,7 @@ import numpy as np
 
 from ..core.layout import Vector
 from ..core.settings import Settings
+from .custom_outputs import remarks_on
 from .datasets import Source
 from .keras_config import compute_policy
 from .keras_constants import assigned_in_training
@@ -40,6 +41,8 @@ class Network:
     start : ndarray of shape (n_params,), float32
         The initial values of a user's own model; empty for the others.
     n_classes : int
+    remarks : list of str
+        Notes on a user's own model.
     """
 
     def __init__(self, settings: Settings, source: Source, device: Device, mixed: bool) -> None:
@@ -50,6 +53,7 @@ class Network:
         self._assigned = assigned_in_training(self.model, source.input_shape) if is_own else None
         self.layout, self.n_classes = layout_of(self.model, self._assigned), source.n_classes
         self.start: Vector = self.vector() if is_own else np.zeros(0, np.float32)
+        self.remarks = remarks_on(self.model, source.input_shape) if is_own else []
         self._settings = settings
         # Without a GPU prefetching gains little. With one thread a pipeline took 14 ms to start in each
         # round, while 11 steps of mlp on the digits take 3 ms in total.

@@ -167,6 +167,7 @@ class KerasTask(Task):
         device = self._device()
         if mixed not in self._networks:
             self._networks[mixed] = Network(self.settings, dataset_source(self.settings), device, mixed)
+            self.notes += [note for note in self._networks[mixed].remarks if note not in self.notes]
         return self._networks[mixed]
 
     def _deal(self) -> Tuple[Dataset, List[np.ndarray]]:

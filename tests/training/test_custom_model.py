@@ -319,7 +319,7 @@ def test_a_model_made_of_classes_is_built_by_running_it(shop):
     [
         (
             "ratios",
-            "gives probabilities without a softmax at its end: .*expected logits .*return the logarithm of them",
+            "gives probabilities without a softmax at its end: .*expected logits .*logarithm of the probabilities",
         ),
         ("raises", r"raises\(\(8, 8, 1\), 10\) fails: KeyError: 'weights.h5"),
         ("nothing", "must return a tf.keras.Model, got builtins.NoneType"),

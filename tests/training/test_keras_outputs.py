@@ -1,6 +1,7 @@
 """Models that end in a softmax or a sigmoid train as those that give the logits before it."""
 
 import importlib
+import re
 import sys
 
 import numpy as np
@@ -60,6 +61,56 @@ def functional(shape, n):
 def no_dense(shape, n):
     parts = [layers.Conv2D(n, 3), layers.GlobalAveragePooling2D(), layers.Softmax()]
     return keras.Sequential([keras.Input(shape)] + parts)
+
+
+def conv_and_flatten(shape, n, **more):
+    return keras.Sequential([keras.Input(shape), layers.Conv2D(n, shape[:2], **more), layers.Flatten()])
+
+
+def clip(x): return tf.clip_by_value(x, 1e-7, 1.0 - 1e-7)
+def softmax_reshape(shape, n): return stack(shape, layers.Dense(n), layers.Softmax(), layers.Reshape((n,)))
+def softmax_flatten(shape, n): return conv_and_flatten(shape, n, activation="softmax")
+def sigmoid_flatten(shape, n): return conv_and_flatten(shape, n, activation="sigmoid")
+def softmax_dropout(shape, n): return stack(shape, layers.Dense(n, activation="softmax"), layers.Dropout(0.1))
+def sigmoid_dropout(shape, n): return stack(shape, layers.Dense(n, activation="sigmoid"), layers.Dropout(0.1))
+def sigmoid_clip(shape, n): return Ends(n, lambda x, training: clip(tf.sigmoid(x)))
+def softmax_clip(shape, n): return Ends(n, lambda x, training: clip(tf.nn.softmax(x)))
+def one_sigmoid_dropout(shape, n): return stack(shape, layers.Dense(1, activation="sigmoid"), layers.Dropout(0.1))
+def half_a_softmax(shape, n):
+    parts = layers.Dense(n), layers.Reshape((n // 2, 2)), layers.Softmax(), layers.Flatten()
+    return stack(shape, *parts)
+
+
+def scores(shape, n): return Ends(n, lambda x, training: 10.0 * tf.sigmoid(x))
+def gated(shape, n): return Ends(n, lambda x, training: x * tf.sigmoid(x))
+def logits_dropout(shape, n): return stack(shape, layers.Dense(n), layers.Dropout(0.1))
+def hard_sigmoid(shape, n): return stack(shape, layers.Dense(n, activation="hard_sigmoid"))
+def inner_function(shape, n): return Ends(n, lambda x, training: tf.function(tf.sigmoid)(x))
+def zeros(shape, n): return stack(shape, layers.Dense(n, kernel_initializer="zeros"))
+def rectified(shape, n): return stack(shape, layers.Dense(n, activation="relu"))
+def fixed_size(shape, n): return Ends(n, lambda x, training: tf.reshape(x, (x.shape[0], n)))
+
+
+class OwnSteps(keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+def own_steps(shape, n):
+    inputs = keras.Input(shape)
+    return OwnSteps(inputs, stack(shape, layers.Dense(n))(inputs))
+
+
+def compiled(shape, n):
+    model = logits(shape, n)
+    model.compile("adam", "mse")
+    return model
+
+
+def compiled_with_an_object(shape, n):
+    model = logits(shape, n)
+    model.compile("adam", keras.losses.Huber())
+    return model
 """
 
 SOFTMAX = ["softmax", "softmax_layer", "softmax_activation", "softmax_lambda", "softmax_call", "functional"]
@@ -145,6 +196,59 @@ def test_one_output_without_a_sigmoid_is_refused_with_the_cure():
         build_custom_model(settings_with(name="ends:one_logit"), (8, 8, 1), 2)
     with pytest.raises(DataError, match=r"shape \(batch, 10\), got \(2, 1\) for a batch of 2$"):
         build_custom_model(settings_with(name="ends:one_sigmoid"), (8, 8, 1), 10)
+
+
+@pytest.mark.parametrize("ending", ["softmax_reshape", "softmax_flatten", "sigmoid_flatten"])
+def test_a_reshape_may_follow(ending):
+    plain = {"softmax_reshape": "logits"}.get(ending, "conv_and_flatten")
+    shared, update, loss, metrics, _ = outcome(plain, update="gradient")
+    _, other_update, other_loss, other_metrics, notes = outcome(ending, start=shared, update="gradient")
+    np.testing.assert_allclose(other_update, update, atol=1e-6)
+    assert other_loss == pytest.approx(loss, rel=1e-5) and other_metrics == pytest.approx(metrics, rel=1e-5)
+    assert any("the model ends in a s" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "name, n_classes, words",
+    [
+        ("softmax_dropout", 10, "changes its probabilities in training: no operation, such as .* follow its softmax"),
+        ("sigmoid_dropout", 10, "changes its probabilities in training: no operation, such as .* follow its sigmoid"),
+        ("one_sigmoid_dropout", 2, "changes its probabilities in training: .* follow its sigmoid"),
+        ("softmax_clip", 10, "ends:softmax_clip changes its probabilities: no operation, .* follow its softmax"),
+        ("sigmoid_clip", 10, "ends:sigmoid_clip changes its probabilities: no operation, .* follow its sigmoid"),
+        ("half_a_softmax", 10, "ends:half_a_softmax changes its probabilities"),
+        ("fixed_size", 10, r"ends:fixed_size: the model does not run on batches of any size: .*tf.shape\(x\)\[0\]"),
+    ],
+)
+def test_probabilities_that_are_changed_are_refused(name, n_classes, words):
+    with pytest.raises(DataError, match=words) as caught:
+        build_custom_model(settings_with(name="ends:" + name), (8, 8, 1), n_classes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("logits", ""),
+        ("zeros", ""),
+        ("rectified", ""),
+        ("softmax", ""),
+        ("scores", ""),
+        ("gated", ""),
+        ("logits_dropout", ""),
+        ("hard_sigmoid", "all outputs of the model lie in 0..1, and no softmax or sigmoid was found at its end"),
+        ("inner_function", "all outputs of the model lie in 0..1, and no softmax or sigmoid was found at its end"),
+        ("own_steps", "the model's own train_step is not used: FLQ minimizes the cross-entropy"),
+        ("compiled", r"compile\(\) of the model \(loss mse\) is not used: FLQ minimizes the cross-entropy"),
+        ("compiled_with_an_object", r"compile\(\) of the model \(loss [Hh]uber\w*\) is not used"),
+    ],
+)
+def test_what_is_not_used_of_a_model_is_noted(name, words):
+    task = make_task(settings_with(name="ends:" + name))
+    start = task.start()
+    notes = [note for note in task.notes if "the model" in note]
+    assert len(notes) == bool(words) and all(re.search(words, note) for note in notes)
+    assert np.array_equal(start, make_task(settings_with(name="ends:" + name)).start())  # looking changed no value
 
 
 @pytest.mark.parametrize("name", ["softmax", "no_dense"])
