@@ -10,13 +10,14 @@ from typing import IO
 
 from .errors import ConfigError
 
+ATTEMPTS = 1000  # to get a lock that others hold for the moment of a look only
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock; EACCES over NFS
 
 
 def is_locked(path: str) -> bool:
     """Return whether a process has the lock of a file; False if there is no such file, or no locks.
 
-    An unlocked file is locked for a moment: a program that asks for its lock in this moment does not get it.
+    An unlocked file is locked for a moment, as one of those that :func:`lock` waits for.
     """
     try:
         with open(path, encoding="ascii") as stream:
@@ -43,13 +44,18 @@ def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
     ConfigError
         If the file system has no locks.
     """
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
-    except OSError as error:
-        if error.errno in TAKEN and not waits:
+    for _ in range(ATTEMPTS):
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            return True
+        except OSError as error:
+            if waits or error.errno not in TAKEN:
+                raise ConfigError(
+                    "the file system of %s has no working locks: %s"
+                    % (os.path.abspath(stream.name), error.strerror or error),
+                    fix,
+                ) from None
+        if is_locked(stream.name):
             return False
-        raise ConfigError(
-            "the file system of %s has no working locks: %s" % (os.path.abspath(stream.name), error.strerror or error),
-            fix,
-        ) from None
-    return True
+        os.sched_yield()  # another process looks whether the file is locked
+    return False

@@ -7,7 +7,7 @@ import pytest
 
 from flq import locks
 from flq.errors import ConfigError, Conflict
-from flq.locks import lock
+from flq.locks import is_locked, lock
 from flq.tokens import make_tokens
 from flq.worker.instance import take
 
@@ -29,6 +29,15 @@ def test_a_lock_is_had_by_one(tmp_path):
         assert not lock(second, "")
         first.close()
         assert lock(second, "") and lock(second, "", waits=True)
+
+
+def test_a_look_at_the_lock_keeps_nobody_from_it(tmp_path, monkeypatch):
+    with open(str(tmp_path / "lock"), "a") as stream, open(str(tmp_path / "lock")) as looking:
+        locks.fcntl.flock(looking, locks.fcntl.LOCK_SH)
+        looks = iter([None, None, looking.close])
+        monkeypatch.setattr(locks.os, "sched_yield", lambda: (next(looks) or int)())
+        assert not is_locked(stream.name) and lock(stream, "") and is_locked(stream.name)
+        assert next(looks, "none is left") == "none is left"
 
 
 @pytest.mark.parametrize("number", NONE)
