@@ -54,11 +54,11 @@ class ChartLine(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """One layer of a chart of stacked bars: its name, its column (from 0), and its colour."""
+    """One layer of a chart of stacked bars: its name, its column (from 0), and its colour, #RRGGBB."""
 
     name: str
     column: int
-    style: int
+    colour: str
 
 
 def line_chart(workbook: Any, title: str, lines: Sequence[ChartLine], x_axis: Axis, y_axis: Axis) -> Any:
@@ -94,7 +94,7 @@ def bar_chart(
                 "name": _text(layer.name),
                 "categories": [sheet, 1, 0, n_bars, 0],
                 "values": [sheet, 1, layer.column, n_bars, layer.column],
-                "fill": {"color": colour(layer.style)},
+                "fill": {"color": layer.colour},
                 "border": {"none": True},
                 "gap": 40,
                 "overlap": 100,

@@ -10,6 +10,9 @@ from itertools import islice
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..core.settings import Json
+from ..core.statuses import LATE, LOST, REFUSED, SKIPPED, UPLOADED
+from ..drawing.statuses import COLOURS
+from ..drawing.style import colour
 from .axes import amount_axis, loss_axis, round_axis, share_axis
 from .charts import Bars, ChartLine, bar_chart, insert, line_chart, place
 from .config_sheet import add_config
@@ -47,13 +50,10 @@ LOSSES = (
     ("training_loss", "workers' training", 4),
     ("own_loss", "shared copy, workers' own data", 3),
 )
-WIRE = (("wire_bytes_up", "up", 0), ("wire_bytes_down", "down", 5))
-ROLL_CALL = (
-    ("skipped", "skipped", 4),
-    ("uploaded", "uploaded", 0),
-    ("refused", "refused", 3),
-    ("late", "late", 1),
-    ("lost", "lost", 6),
+# Layers of the bars: field, name in the legend, colour.
+WIRE = (("wire_bytes_up", "up", colour(0)), ("wire_bytes_down", "down", colour(5)))
+ROLL_CALL = tuple(
+    (name, name, COLOURS[name].light) for name in (SKIPPED, UPLOADED, REFUSED, LATE, LOST)
 )  # skips are lowest, where bars are easiest to compare
 
 
@@ -201,11 +201,11 @@ def _curve_charts(workbook: Any, round_columns: Mapping[str, int], rounds: Seque
 def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
     """Return the charts per worker: its bytes and its outcomes."""
 
-    def layers(quantities: Sequence[Tuple[str, str, int]]) -> List[Bars]:
+    def layers(quantities: Sequence[Tuple[str, str, str]]) -> List[Bars]:
         return [
-            Bars(name, columns[field], style)
-            for field, name, style in quantities
-            if field in ("skipped", "uploaded") or any(getattr(row, field) for row in workers)
+            Bars(name, columns[field], look)
+            for field, name, look in quantities
+            if field in (SKIPPED, UPLOADED) or any(getattr(row, field) for row in workers)
         ]
 
     most_bytes = max(row.wire_bytes_up + row.wire_bytes_down for row in workers)

@@ -6,6 +6,7 @@ import pytest
 from openpyxl import load_workbook
 from report_rows import HOSTILE, a_round, a_worker, column, formulas, parts
 
+from flq.drawing.statuses import COLOURS
 from flq.drawing.style import PALETTE
 from flq.report.axes import Axis
 from flq.report.charts import DASHES, ChartLine, line_chart, place
@@ -97,6 +98,14 @@ def test_bars_refer_to_the_cells_of_the_workers(drawn):
 def test_outcomes_that_did_not_occur_have_no_bars(drawn):
     _, charts = drawn([a_round()], [a_worker(0, lost=2), a_worker(1)])
     assert legend(charts["Skips and uploads per worker"]) == ["skipped", "uploaded", "lost"]
+
+
+def test_outcomes_have_the_colours_of_the_page_and_the_figures(drawn):
+    _, charts = drawn([a_round()], [a_worker(0, uploaded=1, skipped=1, refused=1, late=1, lost=1)])
+    found = re.findall('<a:solidFill><a:srgbClr val="([0-9A-F]{6})"', charts["Skips and uploads per worker"])
+    assert [value for value in found if "#" + value in {each.light for each in COLOURS.values()}] == [
+        COLOURS[name].light[1:] for name in ("skipped", "uploaded", "refused", "late", "lost")
+    ]
 
 
 @pytest.mark.parametrize("n_workers, skip", [(4, 1), (16, 1), (17, 2), (64, 4)])
