@@ -29,6 +29,7 @@ IN_SHORT = {
     "test_data.py": 1,
     "test_data_page.py": 1,
     "test_docs.py": 1,
+    "test_documented_commands.py": 1,
     "test_habits.py": 1,
     "test_launch.py": 1,
     "test_layers.py": 1,
@@ -45,6 +46,7 @@ IN_SHORT = {
     "test_tiers.py": 1,
     "test_troubleshooting.py": 1,
     "test_write_ahead_log.py": 1,
+    "test_wrong_inputs.py": 1,
     # of these, what stands below
     "drills": 0,
     "e2e": 0,
