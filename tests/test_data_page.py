@@ -98,9 +98,12 @@ def larger():
 Y = np.arange(600) % 2
 BAD = [
     files(a_dot_csv="0.1,,0\n0.1,0.2,1\n"),
+    files(a_dot_csv="2019,2020,2021,kind\n0.1,0.2,0.3,fig\n"),
+    files(a_dot_csv="2019,2020,kind\n0.1,0.2,0\n"),
     files(a_dot_csv="0.1,0.2,0\n0.1,0.2,NA\n"),
     files(a_dot_csv="0.1,0.2,0\n0.1,0.2,cat\n"),
     files(a_dot_csv="label,p0,p1\n0,1,2\n"),
+    files(a_dot_csv="p0,target,species\n1,0,cat\n"),
     files(a_dot_csv="0.1;0.2;0\n0.1;0.2;1\n"),
     files(a_dot_csv="h\xf6he,b,y\n1,2,0\n"),
     arrays(images=np.zeros((600, 28, 28), np.uint8), labels=Y),

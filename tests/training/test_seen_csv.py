@@ -28,9 +28,9 @@ def rows(n=12, classes="012", columns="0.%d,1.%d", first=""):
     return "".join(line + "\n" for line in ([first] if first else []) + numbers)
 
 
-def with_row_numbers(first, order=1):
+def with_row_numbers(first, order=1, start=0):
     """Return 20 lines whose first column numbers them, in order or shuffled."""
-    return first + "\n" + "".join("%d,0.%d,%d\n" % (i * order % 20, i % 7, i % 2) for i in range(20))
+    return first + "\n" + "".join("%d,0.%d,%d\n" % (start + i * order % 20, i % 7, i % 2) for i in range(20))
 
 
 PARTS = "toy.csv: the classes test, train look like parts of a data set, not like classes"
@@ -38,6 +38,7 @@ TEXTS = ["cat", "dog", "cow"]
 ROW_NUMBERS = (
     "%s of toy.csv looks like row numbers, and a model would learn from them; remove it if it is not a feature"
 )
+ONLY_FIRST = "only line 1 of toy.csv has the class %s: remove it if it is a heading, correct it if it is misspelled"
 LAST = "12 rows, 2 features, class in column 3 (the last), 3 classes"
 
 
@@ -50,7 +51,19 @@ LAST = "12 rows, 2 features, class in column 3 (the last), 3 classes"
         (rows(first="0,1,2"), "12 rows, 2 features, class in column '2' (the last), 3 classes"),
         (rows(first="0,1,label"), "12 rows, 2 features, class in column 'label' (the last), 3 classes"),
         (rows(first="0,1,label", classes=TEXTS), "12 rows, 2 features, class in column 'label' (the last)"),
-        (rows(first="400,410,quality"), "12 rows, 2 features, class in column 'quality' (the last), 3 classes"),
+        (rows(first="400,410,category"), "12 rows, 2 features, class in column 'category' (the last), 3 classes"),
+        (rows(first="2019,2020,kind", classes=TEXTS), "13 rows, 2 features, class in column 3 (the last), 4 classes"),
+        (rows(first="1,2,label", classes=TEXTS), "12 rows, 2 features, class in column 'label' (the last)"),
+        (rows(first="1,2,y", classes="mn"), "12 rows, 2 features, class in column 'y' (the last), 2 classes: m, n"),
+        (rows(first="1,2,y", classes="yn"), "13 rows, 2 features, class in column 3 (the last), 2 classes: n, y"),
+        (rows(first="a,b,y", classes="yn"), "12 rows, 2 features, class in column 'y' (the last), 2 classes: n, y"),
+        (rows(first="id,1,label"), "12 rows, 2 features, class in column 'label' (the last), 3 classes"),
+        (rows(first="a,,y"), "12 rows, 2 features, class in column 'y' (the last), 3 classes"),
+        (rows(first="a,b,"), "12 rows, 2 features, class in column 3 (the last), 3 classes"),
+        (rows(first=",,"), LAST),
+        (rows(first="nan,b,y"), "12 rows, 2 features, class in column 'y' (the last), 3 classes"),
+        (rows(first="0.5,0.5,setosa", classes=["a", "setosa"]), "13 rows, 2 features, class in column 3 (the last)"),
+        (rows(first="x,y,label"), "12 rows, 2 features, class in column 'label' (the last), 3 classes"),
         (rows(first="# a,b,y"), "12 rows, 2 features, class in column 'y' (the last), 3 classes"),
         (rows(first="\ufeffa,b,y"), "12 rows, 2 features, class in column 'y' (the last), 3 classes"),
         (rows(first=" a , b , y "), "12 rows, 2 features, class in column 'y' (the last), 3 classes"),
@@ -61,6 +74,8 @@ LAST = "12 rows, 2 features, class in column 3 (the last), 3 classes"
         (rows(classes="yn"), "12 rows, 2 features, class in column 3 (the last), 2 classes: n, y"),
         # row numbers that pandas writes
         (with_row_numbers(",a,y"), "20 rows, 1 feature, class in column 'y' (the last), 2 classes"),
+        (with_row_numbers(",0,y", start=100), "20 rows, 1 feature, class in column 'y' (the last), 2 classes"),
+        (with_row_numbers(",0,1", start=1), "20 rows, 1 feature, class in column '1' (the last), 2 classes"),
         # how the lines are written
         (rows().replace("\n", "\r\n"), LAST),
         (rows().replace("\n", "\r"), LAST),
@@ -71,6 +86,7 @@ LAST = "12 rows, 2 features, class in column 3 (the last), 3 classes"
         (rows(classes=["0.0", "1.0", "2.0"]), LAST),
         (rows(classes=["True", "False"]), "2 classes: False, True"),
         (rows(classes=["a b", "c"]), "2 classes: a b, c"),
+        (rows(classes=[' "a"', ' "b, c"']), "2 classes: a, b, c"),
         (rows(classes=["1_0", "2_0"]), "2 classes: 1_0, 2_0"),
     ],
 )
@@ -91,6 +107,48 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         ("?,0.2,0\n" + rows(), r"toy.csv, line 1, column 1 must be a number, got '\?'"),
         ("0.1,,setosa\n" + rows(), "toy.csv, line 1, column 2 must be a number, got ''"),
         ("nan,0.2,0\n" + rows(), "toy.csv, line 1, column 1 must be a finite number within float32, got nan"),
+        # nor is a missing mark or a mistake in the first line
+        (rows(first="n.a.,1,0"), "toy.csv, line 1, column 1 must be a number, got 'n.a.' .fill in the missing value"),
+        (rows(first="n.a.,1.5,0"), "toy.csv, line 1, column 1 must be a number, got 'n.a.' .fill in"),
+        (rows(first="n.a.,17,0", columns="%d,1%d"), "toy.csv, line 1, column 1 must be a number, got 'n.a.' .fill in"),
+        (rows(first="missing,1,0"), "toy.csv, line 1, column 1 must be a number, got 'missing' .fill in"),
+        (rows(first="..,1,0"), r"toy.csv, line 1, column 1 must be a number, got '\.\.' .fill in"),
+        (rows(first="*,1,0"), r"toy.csv, line 1, column 1 must be a number, got '\*' .fill in"),
+        (rows(first="--,1,0"), "toy.csv, line 1, column 1 must be a number, got '--' .fill in"),
+        (
+            rows(first="1.2x,1,0"),
+            "toy.csv, line 1, column 1 must be a number, got '1.2x' .correct it if .* a sample; if",
+        ),
+        (rows(first="1.2x,1.5,0"), "toy.csv, line 1, column 1 must be a number, got '1.2x' .correct it"),
+        (rows(first="O.5,1.5,0"), "toy.csv, line 1, column 1 must be a number, got 'O.5' .correct it"),
+        (rows(first="150,4,setosa").replace("4,s", "x,s"), "line 1, column 2 must be a number, got 'x' .correct it"),
+        (rows(first="red,big,cat", classes=TEXTS), "toy.csv, line 1, column 1 must be a number, got 'red' .correct it"),
+        (rows(first="a,b,7"), "toy.csv, line 1, column 1 must be a number, got 'a' .* give every column a name, not a"),
+        (rows(first=",0,1"), "toy.csv, line 1, column 1 must be a number, got ''"),
+        # what could be a heading or a sample
+        (
+            rows(first="1,2,3"),
+            "line 1 could be a heading or a sample: it is 1,2,3, and no other line has 3 in column 3",
+        ),
+        (
+            rows(first="2019,2020,2021"),
+            "toy.csv, line 1 could be .*if it is a heading, remove it; if it is a sample, w",
+        ),
+        (rows(first="0.0,1.0,3.0"), "toy.csv, line 1 could be a heading or a sample: it is 0.0,1.0,3.0, and no other"),
+        (rows(first="0,1", columns="0.%d", classes="023"), "line 1 could be a heading or a sample: it is 0,1, and no"),
+        (
+            rows(first="2019,2020,2021,kind", columns="0.%d,1.%d,2", classes=TEXTS),
+            "toy.csv, line 1 could be a heading or a sample: it is 2019,2020,2021,kind, and no other line has kind in "
+            "column 4 .if it is a heading, set dataset.label_column=kind; if it is a sample, write a heading above it",
+        ),
+        (
+            rows(first="0.5,0.5,unknown"),
+            "toy.csv, line 1, column 3: the class is 'unknown', but the other classes are numbers .if the line is a "
+            "heading, set dataset.label_column=unknown; if it is a sample, correct its class",
+        ),
+        (rows(first="0.5,0.5,1x"), "toy.csv, line 1, column 3: the class is '1x', but the other classes are numbers"),
+        (rows(first="5.1,3.5,x", classes="01"), "toy.csv, line 1, column 3: the class is 'x', but the other classes"),
+        (rows(first="400,410,quality"), "toy.csv, line 1, column 3: the class is 'quality', .*label_column=quality;"),
         (rows(first="a,b,y") + "0.1,inf,0\n", "toy.csv, line 14, column 'b' must be a finite number .* got inf"),
         (rows(first="a,b,y") + "0.1,red,0\n", r"toy.csv, line 14, column 2 \(b\) must be a number, got 'red' .give"),
         (rows() + "0.1,True,0\n", "line 13, column 2 must be a number, got 'True' .write 1 and 0"),
@@ -116,6 +174,21 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (rows(classes="1"), "has one class only, expected 2 or more .dataset.label_column names the column"),
         # the class in another column
         ("label,p0,p1\n" + rows(), "calls column 1 'label', but FLQ takes the class from the last column, 'p1'"),
+        (
+            "Class Label,p0,p1\n" + rows(),
+            "calls column 1 'Class Label', .*set dataset.label_column='Class Label', or -1",
+        ),
+        ("a,targets,b\n" + rows(), "calls column 2 'targets', but FLQ takes the class from the last column, 'b'"),
+        ("outcome,a,b\n" + rows(), "calls column 1 'outcome', but FLQ takes"),
+        ("digit,a,b\n" + rows(), "calls column 1 'digit', but FLQ takes"),
+        ("label_id,a,b\n" + rows(), "calls column 1 'label_id', but FLQ takes"),
+        ("a,diagnosis,b\n" + rows(), "calls column 2 'diagnosis', but FLQ takes"),
+        (
+            "a,target,species\n" + rows(),
+            "calls 2 columns the class: column 2 'target', column 3 'species' .set dataset",
+        ),
+        ("label,a,class\n" + rows(), "label_column=label or class; remove the others if a model must not learn from"),
+        ("y,a,y\n" + rows(), "calls 2 columns the class: column 1 'y', column 3 'y' .set dataset.label_column=0 or 2;"),
         ("a,Species,b\n" + rows(), "calls column 2 'Species', .*set dataset.label_column=Species, or -1 for the last"),
         # other separators
         (rows().replace(",", ";"), "toy.csv is separated by semicolons, expected commas .for instance: sed"),
@@ -123,6 +196,28 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (rows(first="a,b,y").replace(",", "\t"), "toy.csv is separated by tabs"),
         (rows().replace(",", "|"), "toy.csv is separated by bars"),
         (rows().replace(",", "  "), "toy.csv is separated by blanks"),
+        ("a b y\n" + rows().replace(",", " "), "toy.csv is separated by blanks"),
+        ("a;b;y\n" + rows().replace(",", ";").replace(".", ","), "toy.csv is separated by semicolons"),
+        ("# by me\n# in May\n" + rows(), "got '# by me' in line 1 .save the table as CSV; remove the lines above it"),
+        ("My data\nmade 2024\n" + rows(), "got 'My data' in line 1 .save the table as CSV; remove the lines above it"),
+        ("@relation iris\n@data\n" + rows(), "got '@relation iris' in line 1 .save the table as CSV"),
+        ("0 1:0.5 2:0.3\n1 1:0.2 2:0.1\n", "got '0 1:0.5 2:0.3' in line 1 .save the table as CSV"),
+        ("<!DOCTYPE html>\n<html>404, not found</html>\n", "is not a CSV file, it begins with '<!DOCTYPE html>' .down"),
+        ("version https://git-lfs.github.com/spec/v1\nsize 1\n", "is not a CSV file, .* 'version https://git-lfs"),
+        (b"\x1f\x8b\x08\x00abcd", "toy.csv is not a CSV file: it is packed by gzip .unpack it: gunzip < toy.csv > new"),
+        (b"PK\x03\x04\xff\xfe", "toy.csv is not a CSV file: it is an Excel or zip file .save the table as CSV"),
+        ("sep=,\n" + rows(), "line 2 has 3 columns, the first line has 2 .* remove the line if it is not part of the"),
+        ("a,y\n" + rows(), "line 2 has 3 columns, the first line has 2 .name every column in the first line"),
+        (rows() + "# half\n" + rows(), "toy.csv, line 13 has 1 column, the first line has 3$"),
+        (
+            "cm,cm,-\n".join(["a,b,y\n", rows()]),
+            "line 2, column 1 .a. must be .* got 'cm' .remove the line if it is not",
+        ),
+        (
+            rows(first="a,b,y") + '"1,000",0.5,0\n',
+            "got '1,000' .write no commas between thousands, and decimals with a",
+        ),
+        (",y\n" + "".join("%d,%d\n" % (i, i % 2) for i in range(9)), "has no features: column 1 of toy.csv counts the"),
         ("# of a sensor\n" + rows(), "line 1 has 1 column, '# of a sensor', the next line has 3 .remove the line if"),
         (rows(first="a,b,y").encode("utf-16"), "is not a CSV file: .* .save it as UTF-8"),
         ("h\xf6he,b,y\n".encode("latin-1") + rows().encode(), "is not a CSV file: .* .save it as UTF-8"),
@@ -159,6 +254,35 @@ def test_a_column_of_the_class_may_be_named(load, label_column, said):
     assert said in found
 
 
+@pytest.mark.parametrize(
+    "first, label_column, n_rows",
+    [
+        ("2019,2020,2021,kind", "kind", 12),
+        ("400,410,420,quality", "quality", 12),
+        ("150,4,setosa,virginica", "virginica", 12),
+        ("0.5,0.5,0.5,cat", "cat", 13),  # it names a class, not a column: the line is a sample
+    ],
+)
+def test_the_setting_decides_what_the_first_line_is(load, first, label_column, n_rows):
+    dataset = load(rows(first=first, columns="0.%d,1.%d,2", classes=TEXTS), label_column=label_column)
+    assert dataset.seen.n_samples == n_rows
+
+
+def test_a_heading_above_makes_the_first_line_a_sample(load):
+    text = rows(first="2019,2020,2021", columns="0.%d,1.%d", classes="012")
+    with pytest.raises(DataError, match="could be a heading or a sample"):
+        load(text)
+    assert load("a,b,y\n" + text).seen.n_samples == 13
+
+
+def test_a_feature_that_is_called_a_class_is_named(load):
+    seen = load("target,a,species\n" + rows(), label_column="species").seen
+    assert seen.warnings == (
+        "column 'target' of toy.csv is a feature, though its heading calls it a class: remove it if a model must not "
+        "learn from it",
+    )
+
+
 def test_features_are_the_other_columns_in_order(load):
     text = "0.5,1,0.25\n0.75,0,0.125\n"
     dataset = load(text, label_column="1")
@@ -180,6 +304,7 @@ def test_features_are_the_other_columns_in_order(load):
             [],
         ),
         (rows(first="0,1,kind"), ["line 1 of toy.csv is the heading, since its class is 'kind'"], []),
+        (rows(first=",,"), ["1 line of toy.csv has only commas and is not used"], []),
         (rows() + ",,\n,,\n", ["2 lines of toy.csv have only commas and are not used"], []),
         (rows(columns="0.%d,7"), ["1 column of toy.csv is constant: column 2"], []),
         (with_row_numbers(",a,y"), ["column 1 of toy.csv counts the rows and is not used"], []),
@@ -196,6 +321,32 @@ def test_features_are_the_other_columns_in_order(load):
         ("".join("%d,0.%d,%d\n" % (i, i % 7, i % 2) for i in range(9)), [], [ROW_NUMBERS % "column 1"]),
         (with_row_numbers(",a,y", order=7), [], [ROW_NUMBERS % "column 1"]),
         (
+            ",a,y\n" + "".join("%d,0.%d,%d\n" % (99 - i, i % 7, i % 2) for i in range(20)),
+            ["column 1 of toy.csv counts the rows and is not used"],
+            [],
+        ),
+        (with_row_numbers("sample_id,a,y", order=7), [], [ROW_NUMBERS % "column 'sample_id'"]),
+        (with_row_numbers("PassengerId,a,y", order=7), [], [ROW_NUMBERS % "column 'PassengerId'"]),
+        (with_row_numbers("depth,a,y", order=7), [], []),
+        (
+            "Unnamed: 0.1,Unnamed: 0,a,y\n" + "".join("%d,%d,0.%d,%d\n" % (i, i, i % 7, i % 2) for i in range(9)),
+            [
+                "column 'Unnamed: 0.1' of toy.csv counts the rows and is not used",
+                "column 'Unnamed: 0' of toy.csv counts the rows and is not used",
+            ],
+            [],
+        ),
+        ("".join("%d,0.%d,%d\n" % (i + 5, i % 7, i % 2) for i in range(5)), [], [ROW_NUMBERS % "column 1"]),
+        ("".join("%d,0.%d,%d\n" % (9 - i, i % 7, i % 2) for i in range(9)), [], [ROW_NUMBERS % "column 1"]),
+        (
+            "a,b,y\n" + "".join("%d,%d,%d\n" % (i, 9 - i, i % 2) for i in range(9)),
+            [],
+            [
+                "column 'a', column 'b' of toy.csv look like row numbers, and a model would learn from them; remove "
+                "those that are not features"
+            ],
+        ),
+        (
             rows(classes="123"),
             [],
             [
@@ -211,7 +362,20 @@ def test_features_are_the_other_columns_in_order(load):
                 "number the classes 0 to 3 without gaps"
             ],
         ),
-        (rows(first="1,2,3", classes="012"), [], ["line 1 of toy.csv is 1,2,3: remove it if it is a heading"]),
+        (
+            rows(first="1,2,3", classes="0123"),
+            [],
+            ["line 1 of toy.csv, 1,2,3, is read as a sample: remove it if it is a heading"],
+        ),
+        (
+            rows(first="0,1", columns="0.%d", classes="01"),
+            [],
+            ["line 1 of toy.csv, 0,1, is read as a sample: remove it if it is a heading"],
+        ),
+        (rows(first="1,2,label", classes=TEXTS), ["line 1 of toy.csv is the heading, since its class is 'label'"], []),
+        (rows(first="0.5,0.5,dgo", classes=TEXTS), [], [ONLY_FIRST % "dgo"]),
+        (rows(first="1,2,y", classes=TEXTS[:2]), ["line 1 of toy.csv is the heading, since its class is 'y'"], []),
+        (rows(first="0.5,0.5,2", classes="01"), [], [ONLY_FIRST % "2"]),
         (rows(classes=["test", "train"]), [], [PARTS]),
         (rows(classes=["NA", "b"]), [], ["toy.csv: the class 'NA' looks like a missing value"]),
         (rows(classes=["cat", "Cat"]), [], ["toy.csv: the classes 'Cat' and 'cat' differ only in case or blanks"]),
@@ -228,11 +392,6 @@ def test_features_are_the_other_columns_in_order(load):
             "".join("0.%d,%d\n" % (i * 7 % 12, i) for i in range(12)),
             [],
             ["12 rows of toy.csv have 12 classes; dataset.label_column names the column of the class"],
-        ),
-        (
-            rows(first="O.5,1.5,0"),
-            [],
-            ["line 1 of toy.csv was taken for the heading, since 'O.5' is not a number; correct it if it is a sample"],
         ),
     ],
 )

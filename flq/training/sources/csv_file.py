@@ -1,6 +1,6 @@
 """Reads ``csv:FILE``: numbers separated by commas, with the class in one column, by default the last.
 
-``csv_table`` says what is a heading. ``dataset.label_column`` names another column of the class; if the
+``csv_heading`` says what is a heading. ``dataset.label_column`` names another column of the class; if the
 heading calls another column the class and the setting is null, the file is refused. Features are not
 scaled: bring columns of very different ranges to a common scale before. A row of n_features becomes a
 sample of shape (n_features, 1, 1), or of ``dataset.input_shape`` if that has as many values. Classes

@@ -1,166 +1,172 @@
-"""Decides what the first line of a csv file is, and which column has the class.
+"""Decides whether the first line of a csv file is a heading.
 
-The first line is a heading if
+It is a heading if
 
-* a column other than that of the class is a text;
-* it is 0,1,2,..., as pandas writes it; or
-* its class is a text that no other line has, and the other classes are whole numbers, or the other columns are
-  0,1,2,....
+* it has texts and no numbers;
+* it numbers the features 0, 1, 2, ..., as pandas does; or
+* ``dataset.label_column`` names its class, or it calls the class ``label``, ``class``, ``target``, ...: see
+  ``csv_columns``.
 
-An empty cell or a mark of a missing value (``NA``, ``?``) does not count as a text.
+Any other line is a sample: it must have numbers, and a class that is a number if those of the other lines are. What
+could be either is refused: texts and numbers side by side, or three or more whole numbers that ascend, such as
+``2019,2020,2021,kind``, with a class that no other line has. An empty cell, or a mark of a missing value (``NA``,
+``?``), is neither a text nor a number.
+
+Example
+-------
+>>> decide("toy.csv", FirstLine(1, ["width", "height", "kind"], 2), ["fig", "pear"])
+Decision(is_heading=True, notes=(), warnings=())
+>>> decide("toy.csv", FirstLine(1, ["0", "1", "kind"], 2), ["0", "1"]).notes
+("line 1 of toy.csv is the heading, since its class is 'kind'",)
 """
 
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Sequence, Set, Tuple
 
 from ...errors import DataError
-from .labels import is_missing, is_whole, number_of
-from .seen import listed, one_line
+from .csv_columns import is_class_heading, setting_of
+from .labels import is_missing, number_of
 
-CLASS_HEADINGS = ("label", "labels", "class", "classes", "target", "y", "species", "category")
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-
-
-def used_width(cells: List[str], below: List[str]) -> int:
-    """Return the number of columns without those after a comma at the end of both lines."""
-    width = len(cells)
-    while len(below) == len(cells) and width > 2 and not cells[width - 1] and not below[width - 1]:
-        width -= 1
-    return width
+LEAST_NUMBERED = 3  # columns whose names could be numbers: with fewer, a sample is as likely
 
 
-def refuse_other_separators(path: str, rows: List[List[str]]) -> None:
-    """Reject a file whose first two lines have another separator between the columns."""
-    for separator, words in SEPARATORS.items():
-        if all(any(separator in cell for cell in row) for row in rows):
-            raise _separated(path, separator, words)
+class FirstLine(NamedTuple):
+    """The first line of a file.
+
+    Attributes
+    ----------
+    number : int
+        In the file.
+    cells : list of str
+        Without blanks around them.
+    label : int
+        Position of the class.
+    is_named : bool
+        Whether ``dataset.label_column`` is the text in the column of the class.
+    is_indexed : bool
+        Whether the first cell is empty, and the column below counts the rows.
+    """
+
+    number: int
+    cells: List[str]
+    label: int
+    is_named: bool = False
+    is_indexed: bool = False
+
+    @property
+    def features(self) -> List[int]:
+        """The positions of the features, without that of row numbers."""
+        return [i for i in range(self.is_indexed, len(self.cells)) if i != self.label]
 
 
-def no_columns(path: str, number: int, line: str, below: List[str]) -> DataError:
-    """Return the error of a file whose first line, of that number, has one column."""
-    if len(below) > 1:
-        return DataError(
-            "%s, line %d has 1 column, %r, the next line has %d" % (path, number, one_line(line)[:40], len(below)),
-            hint="remove the line if it is a comment or a title",
-        )
-    for separator, words in SEPARATORS.items():
-        if separator in line:
-            return _separated(path, separator, words)
-    if len(line.split()) > 1:
-        return _separated(path, " ", "blanks")
-    return DataError("%s must have columns separated by commas, a class in one of them, got %r" % (path, line[:40]))
+class Decision(NamedTuple):
+    """Whether the first line is a heading, and sentences that say what may surprise."""
+
+    is_heading: bool
+    notes: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
 
 
-def _separated(path: str, separator: str, words: str) -> DataError:
-    cure = {
-        ";": "sed 's/,/./g; s/;/,/g'",
-        "\t": "tr '\\t' ','",
-        "|": "tr '|' ','",
-        " ": "sed 's/^ *//; s/ *$//; s/  */,/g'",
-    }[separator]
-    return DataError(
-        "%s is separated by %s, expected commas" % (path, words), hint="for instance: %s < %s > new.csv" % (cure, path)
-    )
+def decide(path: str, line: FirstLine, labels: Sequence[str]) -> Decision:
+    """Return whether the first line is a heading.
 
+    Parameters
+    ----------
+    path : str
+        For errors.
+    line : FirstLine
+    labels : sequence of str
+        The classes of all other lines.
 
-def label_position(path: str, cells: List[str], wanted: Optional[str]) -> Tuple[int, bool]:
-    """Return the position of the class, and whether ``dataset.label_column`` names it by the heading."""
-    low = [cell.lower() for cell in cells]
-    if wanted is not None:
-        wanted = one_line(wanted).strip()
-        found = [i for i, cell in enumerate(cells) if cell == wanted] or [
-            i for i, cell in enumerate(low) if cell == wanted.lower()
-        ]
-        if len(found) > 1:
-            raise DataError(
-                "%s has %d columns %r, which dataset.label_column names" % (path, len(found), wanted),
-                hint="give its number, from 0",
-            )
-        if found and number_of(wanted) is None:
-            return found[0], True
-        try:
-            position = int(wanted)
-        except ValueError:
-            raise DataError(
-                "%s has no column %r, which dataset.label_column names; its first line is %s"
-                % (path, wanted, listed([cell[:40] for cell in cells], 12))
-            ) from None
-        if not -len(cells) <= position < len(cells):
-            raise DataError(
-                "dataset.label_column is %d, but %s has %d columns, 0 to %d"
-                % (position, path, len(cells), len(cells) - 1)
-            )
-        return position % len(cells), False
-    named = [i for i, cell in enumerate(low) if cell in CLASS_HEADINGS]
-    if named and low[-1] not in CLASS_HEADINGS:
+    Raises
+    ------
+    DataError
+        If the line could be a heading or a sample, or is neither.
+    """
+    classes, label, cells = set(labels), line.cells[line.label], line.cells
+    texts = [i for i in line.features if _is_text(cells[i])]
+    numbers = [cells[i] for i in line.features if _is_number(cells[i])]
+    is_class_name = _is_text(label) and (line.is_named or is_class_heading(label))
+    is_new = not label or label not in classes
+    if not numbers and not _is_number(label) and (texts or line.is_indexed) and (is_new or is_class_name):
+        return Decision(True)
+    if is_class_name and is_new or _counts_columns(line) and (is_new or is_class_name or _is_number(label)):
+        return Decision(True, (_note(path, line),))
+    if texts:
         raise DataError(
-            "%s: the heading calls column %d %r, but FLQ takes the class from the last column, %r"
-            % (path, named[0] + 1, cells[named[0]], cells[-1][:40]),
-            hint="set dataset.label_column=%s, or -1 for the last column" % cells[named[0]],
+            "%s, line %d, column %d must be a number, got %r" % (path, line.number, texts[0] + 1, cells[texts[0]][:40]),
+            hint="correct it if the line is a sample; if it is a heading, give every column a name, not a number",
         )
-    return len(cells) - 1, False
+    if len(numbers) < len(line.features) or is_missing(label):
+        return Decision(False)  # the reader names the place
+    return Decision(False, (), tuple(_doubts(path, line, numbers, labels, classes)))
 
 
-def is_heading(cells: List[str], below: List[str], label: int) -> bool:
-    """Return whether the first line is a heading, whatever the classes are."""
-    if _is_numbering(cells):
-        return True
-    if _is_indexed(cells, below) and cells[1:] == [str(i) for i in range(len(cells) - 1)]:
-        return True
-    return any(number_of(cell) is None and not is_missing(cell) for i, cell in enumerate(cells) if i != label)
+def _is_text(cell: str) -> bool:
+    return number_of(cell) is None and not is_missing(cell)
 
 
-def is_heading_by_classes(cells: List[str], below: List[str], label: int, labels: List[str]) -> bool:
-    """Return whether a first line whose features are all numbers or holes is a heading, by the other classes."""
-    text = cells[label]
-    if number_of(text) is not None or is_missing(text) or text in labels:
+def _is_number(cell: str) -> bool:
+    return number_of(cell) is not None and not is_missing(cell)
+
+
+def _counts_columns(line: FirstLine) -> bool:
+    """Return whether the columns are called 0, 1, 2, ..., that of the class too unless it is a text."""
+    label = line.cells[line.label]
+    positions = range(line.is_indexed, len(line.cells)) if _is_number(label) else line.features
+    found = [line.cells[i] for i in positions]
+    return len(line.cells) >= LEAST_NUMBERED and not is_missing(label) and found == [str(i) for i in range(len(found))]
+
+
+def _note(path: str, line: FirstLine) -> str:
+    """Return the sentence on a heading that has numbers."""
+    label = line.cells[line.label]
+    if _is_number(label):
+        return "line %d of %s is a heading of column numbers, not a sample" % (line.number, path)
+    return "line %d of %s is the heading, since its class is %r" % (line.number, path, label[:40])
+
+
+def _doubts(path: str, line: FirstLine, numbers: List[str], labels: Sequence[str], classes: Set[str]) -> List[str]:
+    """Return warnings of a sample whose features are numbers; raise DataError if it could be a heading."""
+    label = line.cells[line.label]
+    is_text = _is_text(label)
+    is_known = label in classes or not is_text and float(label) in map(number_of, classes)
+    if is_known:
+        if not is_text and _could_name_columns(numbers + [label]):
+            return [
+                "line %d of %s, %s, is read as a sample: remove it if it is a heading"
+                % (line.number, path, _start(line))
+            ]
+        return []
+    if is_text and classes and all(map(_is_number, classes)):
+        raise DataError(
+            "%s, line %d, column %d: the class is %r, but the other classes are numbers"
+            % (path, line.number, line.label + 1, label[:40]),
+            hint="if the line is a heading, set dataset.label_column=%s; if it is a sample, correct its class"
+            % setting_of(line.cells, line.label),
+        )
+    if classes and _could_name_columns(numbers if is_text else numbers + [label]):
+        raise DataError(
+            "%s, line %d could be a heading or a sample: it is %s, and no other line has %s in column %d"
+            % (path, line.number, _start(line), label[:40], line.label + 1),
+            hint="if it is a heading, %s; if it is a sample, write a heading above it"
+            % ("set dataset.label_column=%s" % setting_of(line.cells, line.label) if is_text else "remove it"),
+        )
+    if len(labels) < 2 * len(classes) or not classes:
+        return []
+    return [
+        "only line %d of %s has the class %s: remove it if it is a heading, correct it if it is misspelled"
+        % (line.number, path, label[:40])
+    ]
+
+
+def _could_name_columns(numbers: List[str]) -> bool:
+    """Return whether numbers are whole and ascend; two of them only if they are 0 and 1."""
+    values = [float(cell) for cell in numbers]
+    if any(value % 1 for value in values) or any(a >= b for a, b in zip(values, values[1:])):
         return False
-    features = cells[:label] + cells[label + 1 :]
-    if _is_indexed(cells, below):
-        features = features[1:]
-    if any(is_missing(cell) for cell in features):
-        return False
-    return all(is_whole(other) for other in set(labels)) or _is_numbering(features)
+    return len(values) >= LEAST_NUMBERED or values == [0.0, 1.0]
 
 
-def _is_numbering(cells: List[str]) -> bool:
-    """Return whether the cells are 0, 1, 2, ..., as pandas names columns."""
-    return cells == [str(i) for i in range(len(cells))]
-
-
-def _is_indexed(cells: List[str], below: List[str]) -> bool:
-    """Return whether the first column is that of the row numbers that pandas writes: no heading, then 0."""
-    return len(cells) > 2 and not cells[0] and below[:1] == ["0"]
-
-
-def heading_remarks(
-    path: str, cells: List[str], heading: Optional[List[str]], positions: List[int], label: int, line: int
-) -> Tuple[List[str], List[str]]:
-    """Return notes and warnings on a first line that might be a heading or a sample."""
-    if heading is None:
-        if cells == [str(i + 1) for i in range(len(cells))] and len(cells) > 2:
-            return [], ["line %d of %s is %s: remove it if it is a heading" % (line, path, ",".join(cells[:5]))]
-        return [], []
-    numbers = [i for i in positions if number_of(heading[i]) is not None]
-    if not numbers:
-        return [], []
-    texts = [heading[i] for i in positions if heading[i] and number_of(heading[i]) is None]
-    if texts and any(not is_whole(heading[i]) for i in numbers):
-        return [], [
-            "line %d of %s was taken for the heading, since %r is not a number; correct it if it is a sample"
-            % (line, path, texts[0][:40])
-        ]
-    if number_of(heading[label]) is not None or texts:
-        return ["line %d of %s is a heading of column numbers, not a sample" % (line, path)], []
-    return ["line %d of %s is the heading, since its class is %r" % (line, path, heading[label][:40])], []
-
-
-def column_name(heading: Optional[List[str]], position: int) -> str:
-    if heading is None or not heading[position]:
-        return "column %d" % (position + 1)
-    return "column '%s'" % heading[position][:40]
-
-
-def column_ordinal(position: int, width: int) -> str:
-    if position == width - 1:
-        return "the last"
-    return "the first" if position == 0 else "number %d" % (position + 1)
+def _start(line: FirstLine) -> str:
+    """Return the beginning of the line, for a sentence."""
+    return ",".join(cell[:20] for cell in line.cells[:6]) + (",..." if len(line.cells) > 6 else "")

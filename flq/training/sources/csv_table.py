@@ -1,4 +1,7 @@
-"""Reads a file of comma-separated numbers with a class; ``csv_heading`` decides what its first line is.
+"""Reads a file of comma-separated numbers with a class.
+
+``csv_heading`` decides what the first line is, ``csv_columns`` finds the class and row numbers, ``csv_format``
+says what else a file may be.
 
 Example
 -------
@@ -16,26 +19,13 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ...errors import DataError
-from .csv_heading import (
-    column_name,
-    column_ordinal,
-    heading_remarks,
-    is_heading,
-    is_heading_by_classes,
-    label_position,
-    no_columns,
-    refuse_other_separators,
-    used_width,
-)
+from .csv_columns import class_columns, column_name, column_ordinal, counting_columns, label_position, row_numbers
+from .csv_format import cure_of, no_columns, no_text, other_width, refuse_other_separators, used_width
+from .csv_heading import Decision, FirstLine, decide
 from .labels import is_missing, number_of
-from .seen import one_line
+from .seen import counted, listed, one_line
 
 Line = Tuple[int, List[str]]  # number in the file, and cells
-
-ROW_HEADINGS = ("", "unnamed: 0", "index", "id", "row", "no", "nr")
-DROPPED = ("", "unnamed: 0")  # headings of the row numbers that pandas writes
-LEAST_COUNTED = 3  # rows from which a column 0, 1, 2, ... is taken for row numbers
-TRUTHS = ("true", "false", "yes", "no")
 
 
 class Table(NamedTuple):
@@ -81,33 +71,39 @@ def read_table(path: str, label_column: Optional[str]) -> Table:
         If it cannot be read as a table, or what it means is ambiguous.
     """
     lines = _lines(path)
-    first, second = next(lines, None), next(lines, None)
+    n_blank, first = 0, next(lines, None)
+    while first is not None and _is_blank(first[1]):
+        n_blank, first = n_blank + 1, next(lines, None)
     if first is None:
         raise DataError("%s has no rows" % path)
+    second = next(lines, None)
     cells = [one_line(cell).strip() for cell in first[1]]
     if cells[0].startswith("#"):  # as numpy.savetxt writes a heading
         cells[0] = cells[0][1:].strip()
-    below = [] if second is None else [one_line(cell).strip() for cell in second[1]]
+    below = [] if second is None else [cell.strip() for cell in second[1]]
     if len(cells) < 2:
         raise no_columns(path, first[0], first[1][0], below)
+    if second is not None and len(below) != len(cells):
+        hint = "name every column in the first line; remove the line if it is not part of the table"
+        raise other_width(path, second[0], len(below), len(cells), hint)
     width = used_width(cells, below)
     label, is_named = label_position(path, cells[:width], label_column)
-    refuse_other_separators(path, [row[:label] + row[label + 1 :] for row in (cells, below) if row])
-    reader = _Reader(path, len(cells), width, label)
-    heading: Optional[List[str]] = cells[:width]
-    undecided = not (is_named or is_heading(heading, below, label))
-    if not undecided:
-        reader.names = heading
+    refuse_other_separators(path, [row[:label] + row[label + 1 :] for row in (first[1], below) if row])
+    has_names = all(number_of(cell) is None for i, cell in enumerate(cells[:width]) if i != label)
+    reader = _Reader(path, len(cells), width, label, cells if has_names else None)
     for row in [second] if second is not None else []:
         reader.add(row)
     for row in lines:
         reader.add(row)
-    if undecided and not is_heading_by_classes(heading, below, label, reader.labels):
-        above = _Reader(path, len(cells), width, label)
+    is_indexed = not cells[0] and label > 0 and bool(counting_columns(reader.features()[:, :1]))
+    decision = decide(path, FirstLine(first[0], cells[:width], label, is_named, is_indexed), reader.labels)
+    if not decision.is_heading:
+        above = _Reader(path, len(cells), width, label, None)
         above.add(first)
         reader.values, reader.labels = above.values + reader.values, above.labels + reader.labels
-        reader.lines, heading = above.lines + reader.lines, None
-    return _table(path, reader, cells[:width], heading, first[0])
+        reader.lines = above.lines + reader.lines
+    reader.n_blank += n_blank
+    return _table(path, reader, cells[:width] if decision.is_heading else None, decision)
 
 
 class _Reader:
@@ -121,21 +117,25 @@ class _Reader:
         The columns after these are empty in every line.
     label : int
         Position of the class.
+    names : list of n_columns str, or None
+        For errors.
     """
 
-    def __init__(self, path: str, n_columns: int, width: int, label: int) -> None:
+    def __init__(self, path: str, n_columns: int, width: int, label: int, names: Optional[List[str]]) -> None:
         self.values, self.labels, self.lines = array("f"), [], array("q")  # type: ignore[var-annotated]
-        self.names: Optional[List[str]] = None
         self.n_blank = 0
-        self.width, self.label, self._path, self._n_columns = width, label, path, n_columns
+        self.width, self.label = width, label
+        self._path, self._n_columns, self._names = path, n_columns, names
+
+    def features(self) -> np.ndarray:
+        """Return what was read, of shape (n, width - 1), float32."""
+        return np.frombuffer(self.values, np.float32).reshape(len(self.labels), self.width - 1)
 
     def add(self, line: Line) -> None:
         """Add a line; raise DataError if it is not numbers and a class."""
         number, row = line
         if len(row) != self._n_columns:
-            raise DataError(
-                "%s, line %d has %d columns, the first line has %d" % (self._path, number, len(row), self._n_columns)
-            )
+            raise other_width(self._path, number, len(row), self._n_columns)
         text = "".join(row)
         if not text or text.isspace():
             self.n_blank += 1
@@ -162,46 +162,55 @@ class _Reader:
                 )
 
     def _no_number(self, line: int, row: List[str]) -> DataError:
-        column = next(i for i, cell in enumerate(row[: self.width]) if i != self.label and number_of(cell) is None)
+        features = [i for i in range(self.width) if i != self.label]
+        column = next(i for i in features if number_of(row[i]) is None)
         cell = row[column].strip()
-        hint = "give each text a number, or remove the column; dataset.label_column names the column of the class"
         if is_missing(cell):
             hint = "fill in the missing value, or remove the row"
-        elif number_of(cell.replace(",", ".")) is not None:
-            hint = "write decimals with a point"
-        elif cell.lower() in TRUTHS:
-            hint = "write 1 and 0"
-        named = "" if self.names is None or not self.names[column] else " (%s)" % self.names[column][:40]
+        elif all(number_of(row[i]) is None for i in features) and len(features) > 1:
+            hint = "remove the line if it is not a sample; otherwise give each text a number, or remove the columns"
+        else:
+            hint = cure_of(cell) or (
+                "give each text a number, or remove the column; dataset.label_column names the column of the class"
+            )
+        named = " (%s)" % self._names[column][:40] if self._names and self._names[column] else ""
         return DataError(
             "%s, line %d, column %d%s must be a number, got %r" % (self._path, line, column + 1, named, cell[:40]),
             hint=hint,
         )
 
 
-def _table(path: str, reader: _Reader, cells: List[str], heading: Optional[List[str]], first_line: int) -> Table:
+def _table(path: str, reader: _Reader, heading: Optional[List[str]], decision: Decision) -> Table:
     """Return the table of what was read; leave out row numbers."""
     if not reader.labels:
         raise DataError("%s has no rows" % path)
-    width, label = reader.width, reader.label
-    features = np.frombuffer(reader.values, np.float32).reshape(len(reader.labels), width - 1)
+    width, label, features = reader.width, reader.label, reader.features()
     positions = [i for i in range(width) if i != label]
     names = [column_name(heading, i) for i in positions]
     _require_finite(path, features, reader.lines, positions, names)
-    notes, warnings = heading_remarks(path, cells, heading, positions, label, first_line)
+    notes, warnings = list(decision.notes), list(decision.warnings)
     if reader.n_blank:
-        notes.append("%d lines of %s have only commas and are not used" % (reader.n_blank, path))
-    counted = [] if len(features) < LEAST_COUNTED else [i for i in range(width - 1) if _counts(features[:, i])]
-    if counted and heading is not None and heading[positions[counted[0]]].lower() in DROPPED and width > 2:
-        kept = [i for i in range(width - 1) if i != counted[0]]
-        notes.append("%s of %s counts the rows and is not used" % (names[counted[0]], path))
-        features, names, counted = np.ascontiguousarray(features[:, kept]), [names[i] for i in kept], counted[1:]
-    elif heading is not None and heading[positions[0]].lower() in ROW_HEADINGS and not counted:
-        counted = [0] if _all_different_whole(features[:, 0]) else []
-    for i in counted[:1]:
-        warnings.append(
-            "%s of %s looks like row numbers, and a model would learn from them; remove it if it is not a feature"
-            % (names[i], path)
-        )
+        verbs = "has only commas and is" if reader.n_blank == 1 else "have only commas and are"
+        notes.append("%s of %s %s not used" % (counted(reader.n_blank, "line"), path, verbs))
+    found = row_numbers(features, None if heading is None else [heading[i] for i in positions])
+    if found.likely:
+        words = "looks like row numbers, and a model would learn from them; remove it if it is not a feature"
+        if len(found.likely) > 1:
+            words = "look like row numbers, and a model would learn from them; remove those that are not features"
+        warnings.append("%s of %s %s" % (listed([names[i] for i in found.likely]), path, words))
+    if heading is not None:
+        warnings += [
+            "%s of %s is a feature, though its heading calls it a class: remove it if a model must not learn from it"
+            % (column_name(heading, i), path)
+            for i in class_columns(heading)
+            if i != label
+        ]
+    if found.written:
+        notes += ["%s of %s counts the rows and is not used" % (names[i], path) for i in found.written]
+        kept = [i for i in range(width - 1) if i not in found.written]
+        features, names = np.ascontiguousarray(features[:, kept]), [names[i] for i in kept]
+        if not kept:
+            raise DataError("%s has no features: %s" % (path, "; ".join(notes)))
     n_classes = len(set(reader.labels))
     if n_classes > len(reader.labels) // 2 and len(reader.labels) >= 10:
         warnings.append(
@@ -212,33 +221,24 @@ def _table(path: str, reader: _Reader, cells: List[str], heading: Optional[List[
     return Table(features, reader.labels, reader.lines, names, label, label_name, notes, warnings)
 
 
+def _is_blank(row: List[str]) -> bool:
+    return len(row) > 1 and not any(cell.strip() for cell in row)
+
+
 def _lines(path: str) -> Iterator[Line]:
     """Yield the lines that are not empty."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(stream, skipinitialspace=True)
             for row in reader:
                 if len(row) > 1 or row and row[0].strip():
                     yield reader.line_num, row
     except OSError as error:
         raise DataError("%s cannot be read: %s" % (path, error.strerror or error)) from None
     except UnicodeDecodeError as error:
-        raise DataError("%s is not a CSV file: %s" % (path, error), hint="save it as UTF-8") from None
+        raise no_text(path, error) from None
     except csv.Error as error:
-        raise DataError("%s is not a CSV file: %s" % (path, error)) from None
-
-
-def _counts(column: np.ndarray) -> bool:
-    """Return whether a column is 0, 1, 2, ... or 1, 2, 3, ..."""
-    if column[0] not in (0.0, 1.0) or column[1] != column[0] + 1.0:
-        return False
-    return bool((column == np.arange(len(column), dtype=np.float32) + column[0]).all())
-
-
-def _all_different_whole(column: np.ndarray) -> bool:
-    return len(column) >= LEAST_COUNTED and bool(
-        (column == np.floor(column)).all() and len(np.unique(column)) == len(column)
-    )
+        raise DataError("%s is not a CSV file: %s" % (path, error), hint="a quote may not be closed") from None
 
 
 def _require_finite(path: str, features: np.ndarray, lines: array, positions: List[int], names: List[str]) -> None:
