@@ -17,6 +17,7 @@ from .config import SECTIONS, Config, allowed, is_optional
 from .core.settings import Settings, rules_from_settings, to_json
 from .errors import ConfigError
 
+SEEN = "data_seen"  # in a run's config.json: what was seen of the data, which is no setting
 NAMED_SECTIONS = ("dataset", "model")  # a plain text in their place means their `name`
 
 
@@ -147,6 +148,8 @@ def _entries(
 ) -> Iterator[Tuple[Optional[str], str, Any, str]]:
     """Yield (section or None, key, value, path) of each value, in either form."""
     for name, value in content.items():
+        if name == SEEN:
+            continue
         if name in SECTIONS and isinstance(value, dict):
             for key, inner in value.items():
                 yield name, key, inner, "%s.%s" % (name, key)

@@ -75,6 +75,35 @@ def value_range(report: DataReport) -> str:
     return "%.7g to %.7g" % (report.lowest, report.highest)
 
 
+def merged(reports: Sequence[DataReport]) -> DataReport:
+    """Return the report of the data of several workers together, 1 or more; several have no checksum: 0."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    n_counts = max(len(report.class_counts) for report in reports)
+    rows = [report.class_counts + (0,) * (n_counts - len(report.class_counts)) for report in reports]
+    return first._replace(
+        n_train=sum(report.n_train for report in reports),
+        n_test=sum(report.n_test for report in reports),
+        lowest=min(report.lowest for report in reports),
+        highest=max(report.highest for report in reports),
+        n_classes=max(report.n_classes for report in reports),
+        class_counts=tuple(map(sum, zip(*rows))),
+        checksum=0,
+    )
+
+
+def described(report: DataReport, most_classes: int = MOST_CLASSES) -> Dict[str, Any]:
+    """Return what users see of a report, as JSON values: for config.json, /status and the workbook."""
+    values = to_json(report)
+    del values["auto_scale"]
+    for name in ("lowest", "highest"):
+        values[name] = float("%.7g" % values[name])  # the digits of a float32
+    for name in ("class_names", "class_counts"):
+        values[name] = None if values[name] is None else values[name][:most_classes]
+    return dict(values, checksum="%08x" % report.checksum if report.checksum else None)
+
+
 def first_names(names: Optional[Sequence[str]]) -> Optional[Tuple[str, ...]]:
     """Return as many names as a report admits, shortened to what it admits."""
     if names is None:

@@ -13,7 +13,7 @@ A worker without a report, whose task has no data set, may always join.
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 
-from ..core.data_report import DataReport, from_json, sizes, to_json, value_range
+from ..core.data_report import DataReport, described, from_json, merged, sizes, to_json, value_range
 from ..core.settings import Settings
 from ..errors import Conflict
 from . import notes
@@ -45,12 +45,15 @@ class DataAgreement:
         first report is kept.
     own : DataReport or None
         What the master has read itself, to evaluate; the run does not depend on it.
+    n_taken : int
+        How often ``reports`` have changed in this process.
     """
 
     def __init__(self, settings: Settings, emit: Callable[[Note], None]) -> None:
         self.first: Optional[First] = None
         self.reports: Dict[int, DataReport] = {}
         self.own: Optional[DataReport] = None
+        self.n_taken = 0
         self._settings, self._emit = settings, emit
         self._is_local = settings.dataset.partition == "local"
         self._warned: Set[Optional[int]] = set()  # ids of workers, None = of the master's data
@@ -92,6 +95,7 @@ class DataAgreement:
             self.first = First(worker_id, report)
         if self._is_local or worker_id == self.first.worker_id:
             self.reports[worker_id] = report
+            self.n_taken += 1
         if self.own is not None and not self._is_local and self.own.checksum != report.checksum:
             self._tell(notes.other_data(sizes(self.own), sizes(report)))
         warning = self.warning(report, "worker %d" % worker_id)
@@ -116,6 +120,21 @@ class DataAgreement:
         if note.worker_id not in self._warned:
             self._warned.add(note.worker_id)
             self._emit(note)
+
+    @property
+    def of_run(self) -> Optional[DataReport]:
+        """The report of all workers' data together; before the first one, what the master has read; or None."""
+        if self.reports:
+            return merged([report for _, report in sorted(self.reports.items())])
+        return self.own
+
+    def stored(self) -> Optional[Dict[str, Any]]:
+        """Return what the journal keeps for people, JSON values: "all" and, with local data, "workers"; or None."""
+        if self.of_run is None:
+            return None
+        of_workers = sorted(self.reports.items()) if self._is_local else []
+        workers = [[worker_id, described(report)] for worker_id, report in of_workers]
+        return {"all": described(self.of_run), "workers": workers}
 
     def capture(self) -> Dict[str, Any]:
         """Return the state as JSON values."""

@@ -7,7 +7,7 @@ Example
 
 import numbers
 from itertools import islice
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.settings import Json
 from ..core.statuses import LATE, LOST, REFUSED, SKIPPED, UPLOADED
@@ -16,6 +16,7 @@ from ..drawing.style import colour
 from .axes import amount_axis, loss_axis, round_axis, share_axis
 from .charts import Bars, ChartLine, bar_chart, insert, line_chart, place
 from .config_sheet import add_config
+from .data_sheet import add_data
 from .headline import SAVING, Line
 from .marks import mark_rounds, mark_workers
 from .read_me import add_read_me
@@ -64,6 +65,7 @@ def write_workbook(
     workers: Sequence[WorkerRow],
     settings: Json,
     roll_calls: Sequence[Tuple[int, Mapping[int, str]]] = (),
+    data: Optional[Mapping[str, Any]] = None,
 ) -> None:
     """Write the workbook atomically.
 
@@ -80,6 +82,8 @@ def write_workbook(
     settings : mapping
         ``{section: {key: value}}``.
     roll_calls : sequence of (round, {worker id: status})
+    data : mapping, optional
+        What the workers have seen of their data, as in the journal; without it there is no sheet Data.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def write_workbook(
             charts += _worker_charts(workbook, worker_columns, workers) if workers else []
             if charts:
                 place(workbook, "Charts", charts)
-        add_read_me(workbook, round_columns, worker_columns, bool(roll_calls))
+        add_read_me(workbook, round_columns, worker_columns, bool(roll_calls), data is not None)
         sheet = _fill_rows(
             workbook,
             "Rounds",
@@ -115,6 +119,8 @@ def write_workbook(
             workbook, "Workers", worker_columns, workers, foot=foot_of(workers, worker_columns) if workers else ()
         )
         mark_workers(workbook, sheet, worker_columns, len(workers))
+        if data is not None:
+            add_data(workbook, data)
         add_config(workbook, settings)
 
 

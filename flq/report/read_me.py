@@ -7,7 +7,7 @@ Example
 
 import re
 import textwrap
-from typing import Any, Iterable, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set
 
 from flq import __version__
 
@@ -46,6 +46,7 @@ SHEETS = {
     "Rounds": "One row per round: evaluation, participation, cost. Running totals on the right.",
     "Roll-call": "One row per round, one column per worker; empty: the worker was not a member of that round.",
     "Workers": "One row per worker for the whole run, and the totals.",
+    "Data": "What the workers have seen of their data, and the samples of each class; with local data, of each worker.",
     "Config": (
         "Every setting in force: the master's --set overrides its configuration file, which overrides the"
         " defaults. Those that differ from the default are marked as changed, with the default beside them; where it "
@@ -104,13 +105,18 @@ COLOURS = (
 
 
 def add_read_me(
-    workbook: Any, round_columns: Iterable[str], worker_columns: Iterable[str], has_roll_call: bool
+    workbook: Any,
+    round_columns: Iterable[str],
+    worker_columns: Iterable[str],
+    has_roll_call: bool,
+    has_data: bool = False,
 ) -> None:
     """Add the sheet; ``round_columns`` and ``worker_columns`` are the fields that the workbook shows."""
     sheet, style = workbook.add_worksheet(NAME), styles(workbook)
     for column, width in enumerate(WIDTHS):
         sheet.set_column(column, column, width)
-    for line, entry in enumerate(_entries(list(round_columns), list(worker_columns), has_roll_call)):
+    absent = {name for name, is_there in (("Roll-call", has_roll_call), ("Data", has_data)) if not is_there}
+    for line, entry in enumerate(_entries(list(round_columns), list(worker_columns), absent)):
         if not entry.meaning:
             for column, text in enumerate((entry.name, entry.sheets, entry.unit, None)):
                 put(sheet, line, column, text or None, style(**HEADING))
@@ -128,11 +134,11 @@ def add_read_me(
     fit_to_pages(sheet, 1, 0)
 
 
-def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call: bool) -> Iterator[Entry]:
-    """Yield the lines."""
+def _entries(round_columns: List[str], worker_columns: List[str], absent: Set[str]) -> Iterator[Entry]:
+    """Yield the lines, without those on absent sheets."""
     yield from ABOUT
     yield Entry("Sheets")
-    yield from (Entry(name, meaning) for name, meaning in SHEETS.items() if has_roll_call or name != "Roll-call")
+    yield from (Entry(name, meaning) for name, meaning in SHEETS.items() if name not in absent)
     yield from BYTES
     yield from LINES
     yield Entry("Columns", "", "sheets", "unit")
@@ -142,7 +148,7 @@ def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call:
             yield Entry(column.title, column.meaning, ", ".join(sheets), unit_of(column))
     yield Entry("total ...", "The running sum of that column.", "Rounds", "as there")
     yield from COLOURS
-    if has_roll_call:
+    if "Roll-call" not in absent:
         yield from (
             Entry("%s %s" % (mark.letter, mark.status), "Roll-call: %s" % _lower(mark.status), look=mark.look)
             for mark in MARKS

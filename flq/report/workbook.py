@@ -64,7 +64,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
             "the workbook of run %s cannot be made from its journal: %s: %s"
             % (recorded.run_id, type(error).__name__, error)
         ) from None
-    write_workbook(path, lines, recorded.rows, workers, shown, calls)
+    write_workbook(path, lines, recorded.rows, workers, shown, calls, about.get("data"))
 
 
 def _count(recorded: Recorded) -> Totals:

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Set
 from ..drawing.classes import class_figure
 from ..errors import FlqError
 from ..report.figures import CLASSES, FIGURES, write_figures
-from ..training.distribution import class_counts
+from ..training.datasets import load_dataset
+from ..training.distribution import counts_of
 from .messages import Began, Ended, Message, Round, read
 
 NICENESS = 10
@@ -84,13 +85,14 @@ class FigureDrawer:
         if began.settings.dataset.partition == "local" or not began.settings.model.has_data:
             return
         try:
-            counts = class_counts(began.settings)
+            dataset = load_dataset(began.settings)
+            counts = counts_of(dataset, began.settings)
         except FlqError as error:
             self._say("figure %s was not drawn: %s" % (CLASSES, error))
         except Exception as error:  # readers of damaged files raise anything; other figures do not need the data
             self._say("figure %s was not drawn: %s: %s" % (CLASSES, type(error).__name__, error))
         else:
-            self._write({CLASSES: class_figure}, counts)
+            self._write({CLASSES: class_figure}, counts, "", dataset.class_names)
 
     def _write(self, figures: Any, *arguments: Any) -> None:
         folder = self._began.figures_dir

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from flq.sinks import figures  # noqa: E402
 from flq.sinks.figures import FigureDrawer, watch  # noqa: E402
 from flq.sinks.messages import Began, Ended, Happened, Round, line_of  # noqa: E402
 
+write = FigureDrawer._write
 ENDED = Ended("done", False, False, [a_worker()])
 
 
@@ -115,10 +117,14 @@ def test_an_invalid_line_ends_the_process(drawer):
 
 @pytest.mark.parametrize("partition, model, n", [("iid", "mlp", 1), ("local", "mlp", 0), ("iid", "quadratic", 0)])
 def test_the_classes_are_counted_once_if_the_master_partitions_the_data(drawer, monkeypatch, partition, model, n):
-    counted = []
-    monkeypatch.setattr(figures, "class_counts", lambda settings: counted.append(settings) or np.ones((2, 3), int))
+    counted, drawn = [], []
+    dataset = SimpleNamespace(class_names=("apple", "lime", "pear"))
+    monkeypatch.setattr(figures, "load_dataset", lambda settings: counted.append(settings) or dataset)
+    monkeypatch.setattr(figures, "counts_of", lambda loaded, settings: np.ones((2, 3), int))
+    monkeypatch.setattr(FigureDrawer, "_write", lambda *given: drawn.append(given[2:]) or write(*given))
     tell(drawer, began(drawer, partition=partition, model=model), a_message(1), ENDED)
     assert len(counted) == n and drawer.drawings[:n] == ["classes"] * n and drawer.drawings[n:] == [1]
+    assert [given[1:] for given in drawn[:n]] == [("", dataset.class_names)] * n
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,7 @@ def test_unreadable_data_do_not_affect_other_figures(drawer, monkeypatch, error,
     def refuse(settings):
         raise error
 
-    monkeypatch.setattr(figures, "class_counts", refuse)
+    monkeypatch.setattr(figures, "load_dataset", refuse)
     tell(drawer, began(drawer, model="mlp"), a_message(1), ENDED)
     assert drawer.drawings == [1] and drawer.said == [sentence]
 

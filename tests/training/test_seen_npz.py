@@ -235,3 +235,15 @@ def test_the_range_is_that_of_training_and_test(load):
 def test_samples_of_one_class_alone_are_said_to_teach_nothing(load):
     (warning,) = load(toy(y=Y * 0 + 1), n_classes=3).seen.warnings
     assert warning == "all samples of toy.npz are of one class: a model learns nothing from them"
+
+
+@pytest.mark.parametrize("channels, given", [(3, [5, 5, 1]), (1, [5, 5, 3])])
+def test_gray_and_color_images_are_mixed_by_the_setting_that_the_error_names(load, channels, given):
+    arrays = toy(images((5, 5, channels)))
+    with pytest.raises(
+        DataError, match="samples of shape .* .to mix gray and color images, set dataset.channels=%d" % given[2]
+    ):
+        load(arrays, input_shape=given, partition="local", n_classes=3)
+    assert load(arrays, input_shape=given, partition="local", n_classes=3, channels=given[2]).input_shape == tuple(
+        given
+    )

@@ -73,7 +73,16 @@ def state_message(status: Json, facts: RunFacts, results: Optional[Json] = None)
     return dict(
         {
             name: status[name]
-            for name in ("run_id", "state", "problem", "divergence", "current_round", "max_rounds", "connected_workers")
+            for name in (
+                "run_id",
+                "state",
+                "problem",
+                "divergence",
+                "data",
+                "current_round",
+                "max_rounds",
+                "connected_workers",
+            )
         },
         results=results,
         workers=[_worker(int(worker_id), worker) for worker_id, worker in status["worker_status"].items()],

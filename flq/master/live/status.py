@@ -4,6 +4,7 @@ import math
 import os
 from typing import Any, Dict, Optional
 
+from ...core.data_report import DataReport, described
 from ...core.statuses import STATUSES
 from ...protocol.master_machine import MasterMachine
 from ...protocol.traffic import Traffic
@@ -11,6 +12,8 @@ from ...report.divergence import Divergence
 from ..records.devices import Devices
 from ..records.round_log import Evaluated
 from ..records.wire_meter import Meter, Wire
+
+MOST_CLASSES = 20  # whose names and counts are shown
 
 
 def status_of(
@@ -50,12 +53,13 @@ def status_of(
         last,
         disk_bytes,
         divergence,
+        machine.data.of_run,
     )
 
 
 def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) -> Dict[str, Any]:
     """Return the snapshot of a master without a machine yet."""
-    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0, None)
+    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0, None, None)
 
 
 def _snapshot(
@@ -70,6 +74,7 @@ def _snapshot(
     last: Evaluated,
     disk_bytes: int,
     divergence: Optional[Divergence],
+    data: Optional[DataReport],
 ) -> Dict[str, Any]:
     return {
         "run_id": run_id,
@@ -95,6 +100,7 @@ def _snapshot(
         "disk_bytes": disk_bytes,
         "problem": None,
         "divergence": None if divergence is None else _divergence(divergence),
+        "data": None if data is None else described(data, MOST_CLASSES),
     }
 
 

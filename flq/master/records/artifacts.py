@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Se
 
 import numpy as np
 
+from ...config_file import SEEN
 from ...core.layout import Layout, Vector, unflatten
 from ...core.settings import Json, Settings, public, to_json
 from ...durable import make_folder, sync_folder, write_whole
@@ -74,6 +75,8 @@ class Results:
     exported : str or None
         Path of the model as a file of its framework; None if it has no such form.
     run_dir, figures_dir : str
+    data : dict or None
+        What is known of the data, for config.json and the workbook: ``DataAgreement.stored``.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Results:
         self.run_dir, self._results_dir = run_dir, results_dir
         self._settings = public(to_json(settings))
         self._layout = layout
+        self.data: Optional[Json] = None
+        self._written_config = ""
         self._writing = threading.Lock()
         self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}  # of the files that are not written
         self._content: Any = None  # of the written workbook
@@ -129,17 +134,25 @@ class Results:
         return found
 
     def save_config(self) -> None:
-        """Write the resolved configuration as a file for ``--config``.
+        """Write the resolved configuration, with what is known of the data, as a file for ``--config``.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        write_whole(
-            os.path.join(self.run_dir, "config.json"),
-            lambda stream: stream.write(config_text(self._settings).encode("utf-8")),
-        )
+        seen = {} if self.data is None else {SEEN: self.data["all"]}
+        text = config_text(dict(self._settings, **seen))
+        if text != self._written_config:
+            write_whole(os.path.join(self.run_dir, "config.json"), lambda stream: stream.write(text.encode("utf-8")))
+            self._written_config = text
+
+    def update_config(self) -> None:
+        """Write the configuration again if more is known of the data; log a failure, and try again next time."""
+        try:
+            self.save_config()
+        except OSError as error:
+            self._reminder.say("config.json is not written: %s" % (error.strerror or error))
 
     def save_model(self, model: Vector) -> None:
         """Write the model, unless it is written."""
@@ -157,10 +170,10 @@ class Results:
         """
 
         def write() -> None:
-            content = make()
+            content = make(), self.data
             if content != self._content or self.workbook in self._failures:
-                summary, rounds, workers, roll_calls = content
-                write_workbook(self.workbook, summary, rounds, workers, self._settings, roll_calls)
+                (summary, rounds, workers, roll_calls), data = content
+                write_workbook(self.workbook, summary, rounds, workers, self._settings, roll_calls, data)
                 self._content = content
                 logger.info("results saved: %s", self.workbook)
 

@@ -171,6 +171,29 @@ TOTALS = _object(
 DIVERGENCE = _object(
     {"quantity": TEXT, "value": _or_null(NUMBER), "round_index": COUNT, "first": _or_null(NUMBER), "first_round": COUNT}
 )
+DATA = _object(
+    {
+        "n_train": COUNT,
+        "n_test": COUNT,
+        "shape": dict(_list(COUNT), minItems=1, maxItems=MOST_AXES),
+        "dtype": {"type": "string", "maxLength": MOST_OF_A_DTYPE},
+        "lowest": NUMBER,
+        "highest": NUMBER,
+        "n_classes": COUNT,
+        "class_names": _or_null(dict(_list({"type": "string", "maxLength": MOST_OF_A_NAME}), maxItems=MOST_CLASSES)),
+        "class_counts": dict(_list(COUNT), maxItems=MOST_CLASSES),
+        "checksum": dict(COUNT, maximum=2**32 - 1),
+        "scale": dict(NUMBER, exclusiveMinimum=0),
+        "auto_scale": dict(NUMBER, exclusiveMinimum=0),
+    },
+    optional=("class_names",),
+)
+SEEN = _object(
+    dict(
+        {name: schema for name, schema in DATA["properties"].items() if name not in ("auto_scale", "checksum")},
+        checksum=_or_null(TEXT),
+    )
+)
 STATUS = _object(
     {
         "run_id": TEXT,
@@ -187,6 +210,7 @@ STATUS = _object(
         "disk_bytes": COUNT,
         "problem": _or_null(TEXT),
         "divergence": _or_null(DIVERGENCE),
+        "data": _or_null(SEEN),
     }
 )
 POINTS = _object({"round": _list(COUNT), "bytes": _list(COUNT), "value": _list(NUMBER)})
@@ -217,6 +241,7 @@ FEED = _object(
                         "state",
                         "problem",
                         "divergence",
+                        "data",
                         "current_round",
                         "max_rounds",
                         "connected_workers",
@@ -289,23 +314,6 @@ FILE = _object(
 )
 LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "items": {"type": "array"}}
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})
-DATA = _object(
-    {
-        "n_train": COUNT,
-        "n_test": COUNT,
-        "shape": dict(_list(COUNT), minItems=1, maxItems=MOST_AXES),
-        "dtype": {"type": "string", "maxLength": MOST_OF_A_DTYPE},
-        "lowest": NUMBER,
-        "highest": NUMBER,
-        "n_classes": COUNT,
-        "class_names": _or_null(dict(_list({"type": "string", "maxLength": MOST_OF_A_NAME}), maxItems=MOST_CLASSES)),
-        "class_counts": dict(_list(COUNT), maxItems=MOST_CLASSES),
-        "checksum": dict(COUNT, maximum=2**32 - 1),
-        "scale": dict(NUMBER, exclusiveMinimum=0),
-        "auto_scale": dict(NUMBER, exclusiveMinimum=0),
-    },
-    optional=("class_names",),
-)
 REGISTRATION = _object(
     {
         "worker_id": ID,

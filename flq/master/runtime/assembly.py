@@ -124,6 +124,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         if args.start_once is not None:
             with suppress(FileNotFoundError):
                 os.remove(args.start_once)  # the run that it requested is on disk
+        results.data = machine.data.stored()
         results.save_config()
         broadcast.follow(sources_of(run))
         switch.app = create_app(run, gate, broadcast)

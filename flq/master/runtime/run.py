@@ -102,6 +102,7 @@ class Run:
             machine.options.run_id, machine.options.layout, machine.model.state.model, evaluator, results.run_dir
         )
         self._store, self._alive = store, alive
+        self._n_taken = -1  # reports of data that are in the journal
         self._evaluations = Evaluations(
             evaluator,
             self.record,
@@ -307,8 +308,11 @@ class Run:
                 self._note_totals()
 
     def _note_totals(self) -> None:
-        """Journal the workers' totals, so that ``python -m flq.report`` can write the workbook."""
+        """Journal the workers' totals and data, so that ``python -m flq.report`` can write the workbook."""
         self._store.note_about(totals=totals_to_stored(self._totals()))
+        if self._n_taken != self.machine.data.n_taken:
+            self._n_taken, self.results.data = self.machine.data.n_taken, self.machine.data.stored()
+            self._store.note_about(data=self.results.data)
 
     def _note_end(self) -> None:
         """Note the stage of the end, and the totals so far."""
@@ -329,6 +333,7 @@ class Run:
             self.model_files.newest = round_index, effect.result
             self.record.add_noted(round_index)
             self._divergences.close_round(effect.report)
+            self.results.update_config()
             self._evaluations.evaluate(round_index, effect)
         elif isinstance(effect, Note):
             logger.log(logging.WARNING if effect.kind == DATA else logging.INFO, "%s", effect.text)

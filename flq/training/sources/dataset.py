@@ -116,9 +116,11 @@ def shape_of_samples(shape: Tuple[int, ...], section: DatasetSettings, where: st
         found = shape_with_channels(stored if len(stored) == 3 else stored + (1,), section, where)
     if given is not None and found != tuple(given):
         is_first = len(shape) == 4 and tuple(given) == shape[2:] + (shape[1],)
+        hint = "set dataset.channels_first=true" if is_first else ""
+        if found[:2] == tuple(given[:2]) and given[2] in (1, 3):
+            hint = "to mix gray and color images, set dataset.channels=%d" % given[2]
         raise DataError(
-            "%s has samples of shape %s, but dataset.input_shape is %s" % (where, list(found), list(given)),
-            hint="set dataset.channels_first=true" if is_first else "",
+            "%s has samples of shape %s, but dataset.input_shape is %s" % (where, list(found), list(given)), hint=hint
         )
     return found[0], found[1], found[2]
 
