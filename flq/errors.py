@@ -21,6 +21,28 @@ what is wrong, what was given and what was expected; ``hint`` says what to do.
 """
 
 
+def one_line(text: str, keep_bytes: bool = False) -> str:
+    r"""Return a text from a file as it may stand in a sentence: on one line, without control characters.
+
+    Parameters
+    ----------
+    text : str
+    keep_bytes : bool
+        Whether undecodable bytes of a file name, which Python keeps as surrogates, stay as they are.
+
+    >>> one_line("a\nb\x1b[2J ")
+    'a b?[2J '
+    """
+    return "".join(
+        letter
+        if letter.isprintable() or keep_bytes and "\udc80" <= letter <= "\udcff"
+        else " "
+        if letter.isspace()
+        else "?"
+        for letter in text
+    )
+
+
 class FlqError(Exception):
     """Base of all errors that FLQ raises.
 
@@ -50,9 +72,12 @@ class ConfigError(FlqError):
 
 
 class DataError(FlqError):
-    """A data set or a model cannot be used as asked."""
+    """A data set or a model cannot be used as asked; texts from files are shown on one line."""
 
     status_hint = 422
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(one_line(detail, keep_bytes=True), one_line(hint, keep_bytes=True))
 
 
 class OutOfMemory(FlqError):

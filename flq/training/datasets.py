@@ -26,10 +26,9 @@ import numpy as np
 from ..core.settings import DatasetSettings, Settings
 from ..errors import DataError
 from .sources import csv_file, image_folder, npz_file, own_data
-from .sources.dataset import Dataset, Seen, Shape, Source
+from .sources.dataset import Dataset, Seen, Shape, Source, completed
 from .sources.own_data import OWN
 from .sources.published import PUBLISHED, load_published
-from .sources.report import checksum_of
 
 __all__ = [
     "DATASETS",
@@ -275,25 +274,12 @@ def _scale_of_file(section: DatasetSettings) -> Optional[float]:
 
 def _with_seen(dataset: Dataset, section: DatasetSettings, row: Named) -> Dataset:
     """Return a data set of the table with its scale, unless another one is given, and what there is to see in it."""
-    scale = section.scale or dataset.scale
     x, y = (dataset.x_train, dataset.x_test), (dataset.y_train, dataset.y_test)
-    counts = [np.bincount(part, minlength=dataset.n_classes) for part in y]
     seen = Seen(
-        dataset.name,
-        dataset.name,
-        n_samples=len(y[0]) + len(y[1]),
-        n_test=len(y[1]),
-        shape=dataset.input_shape,
-        dtype=x[0].dtype.name,
-        lowest=min(float(part.min()) for part in x if part.size),
-        highest=max(float(part.max()) for part in x if part.size),
-        class_counts=tuple((counts[0] + counts[1]).tolist()),
-        class_names=row.class_names,
-        scale=scale,
-        auto_scale=dataset.scale,
-        checksum=checksum_of(y[0], y[1], dataset.input_shape, row.class_names),
+        dataset.name, dataset.name, shape=dataset.input_shape, dtype=x[0].dtype.name, class_names=row.class_names
     )
-    return dataset._replace(scale=scale, seen=seen)
+    seen = completed(seen, x, y, dataset.n_classes, section, dataset.scale)
+    return dataset._replace(scale=seen.scale, seen=seen)
 
 
 def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:

@@ -391,7 +391,10 @@ def test_features_are_the_other_columns_in_order(load):
         (
             "".join("0.%d,%d\n" % (i * 7 % 12, i) for i in range(12)),
             [],
-            ["12 rows of toy.csv have 12 classes; dataset.label_column names the column of the class"],
+            [
+                "12 rows of toy.csv have 12 classes; dataset.label_column names the column of the class",
+                "toy.csv has no training samples of the class 9, only test samples",
+            ],
         ),
     ],
 )

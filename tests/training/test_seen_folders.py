@@ -9,6 +9,7 @@ from factory import settings_with
 
 from flq.errors import DataError
 from flq.training.datasets import describe_files, load_dataset, resolve_dataset
+from flq.training.sources.class_folders import _kinds
 from flq.training.sources.dataset import sentence
 
 Image = pytest.importorskip("PIL.Image")
@@ -105,7 +106,15 @@ def test_what_is_no_class_is_passed_over_and_said(load, files, notes):
         ),
         ({"data/cat": 3, "data/dog": 3}, "lie deeper, in toy/data .cat, dog. .set dataset.name=images:toy/data"),
         ({"a/b/cat": 3, "a/b/dog": 3, "c": None}, "lie deeper, in toy/a/b .cat, dog."),
-        ({"x.png": b"1", "y.png": b"2"}, "toy has 2 images beside its folders, expected a folder for each"),
+        ({"x.png": b"1", "y.png": b"2"}, "toy has 2 images and no folders, expected a folder for each"),
+        ({"x.png": b"1", "cat": 2}, "toy has 1 image beside its folder, expected a folder for each"),
+        ({"cat\n\x1b[31m": 2, "dog": None}, r"the folder toy/dog has no images"),
+        ({"cat\n\x1b[31m": None, "dog": 2}, r"the folder toy/cat \?\[31m has no images"),
+        ({"cat/a.png": b"", "dog/b\nc.png": b""}, r"no image of toy can be read: toy/cat/a.png"),
+        (
+            dict({"cat/a\n%02d.png" % i: b"" for i in range(11)}, **{"dog": 30}),
+            r"11 images of 41 in toy cannot be read: cat/a 00.png, cat/a 01.png",
+        ),
         ({"cat": 3}, "must have a folder for each of 2 or more classes, got 1"),
         ({"cat": 3, ".dog": 3, "__MACOSX": 3}, "must have a folder for each of 2 or more classes, got 1"),
         (dict(TWO, **{"bird/a.png": b"", "bird/b.png": b"no"}), "no image of the folder toy/bird can be read"),
@@ -201,6 +210,9 @@ def test_names_that_differ_in_case_or_blanks_only_are_warned_of(load, names):
         ),
         (["1", "2"], "numbered in the order of their names: class 0 is 1, class 1 is 2"),
         (["train", "test"], "the classes test, train look like parts of a data set, not like classes"),
+        (["a", "b", "val"], "the class val looks like a part of a data set, not like a class"),
+        (["train", "test", "a"], "the classes test, train look like parts of a data set, not like classes"),
+        (["caf\u00e9", "cafe\u0301"], "look alike, but are encoded differently"),
     ],
 )
 def test_names_that_mislead_are_warned_of(load, names, words):
@@ -236,6 +248,28 @@ def test_a_worker_counts_what_it_trains_on(tmp_path):
     assert counts.tolist() == [4, 0, 5] and shape == (4, 5, 3)
     settings = settings_with(partition="local", data_dir=str(tmp_path / "own"), input_shape=[4, 5, 3], n_classes=3)
     assert load_dataset(settings_with(settings, dataset="own")).seen.class_counts == (4, 0, 5)
+
+
+def test_folders_of_the_same_number_are_refused(load):
+    with pytest.raises(DataError, match="toy has two folders of class 1, 01 and 1 .move the images of a class into"):
+        load({"0": 2, "01": 2, "1": 2}, partition="local")
+
+
+def test_a_pipe_is_no_image(load, tmp_path):
+    plant(tmp_path / "toy", TWO)
+    os.mkfifo(str(tmp_path / "toy" / "dog" / "pipe.png"))
+    seen = load({}).seen
+    assert seen.class_counts == (6, 6) and re.search("1 file of unknown kinds", seen.notes[0])
+
+
+def test_many_files_of_other_kinds_are_counted_in_linear_time():
+    assert _kinds(["frame.%05d" % i for i in range(30000)] + ["a.txt", "b.txt", "c"])[:2] == [".txt", ".00000"]
+
+
+def test_names_of_files_stand_on_one_line(load):
+    seen = load({"cat\n\x1b[31m": 6, "dog": 6, "dog/z\nx.png": b"x", "dog/y.\x1bq": b"x", "dog/a\nb": 1}).seen
+    assert seen.class_names == ("cat ?[31m", "dog") and "dog/z x.png" in seen.warnings[0] and len(seen.notes) == 2
+    assert all(words.isprintable() for words in seen.notes + seen.warnings + (seen.path, sentence(seen)))
 
 
 def test_a_disk_with_leftovers_only_holds_no_data(tmp_path):

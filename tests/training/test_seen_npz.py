@@ -74,7 +74,10 @@ def toy(x=None, y=Y, **others):
         (toy(y=np.array(["pear", "fig", "plum"])[Y]), 255, "3 classes: fig, pear, plum"),
         (toy(y=np.array([b"pear", b"fig", b"plum"])[Y]), 255, "3 classes: fig, pear, plum"),
         (toy(y=np.array(["0", "1", "2"])[Y]), 255, "12 images of 6 x 5, 3 classes;"),
-        (toy(images((3, 4, 4))), 255, "12 images of 3 x 4 x 4, 3 classes"),  # may be either
+        (toy(images((3, 5, 4))), 255, "12 images of 3 x 5 x 4, 3 classes"),  # may be either
+        (toy(images((1, 64, 1))), 255, "12 images of 1 x 64 x 1, 3 classes"),
+        (toy(images((8, 8, 13))), 255, "12 images of 8 x 8 x 13, 3 classes"),
+        (toy(images((60, 80, 13))), 255, "12 images of 60 x 80 x 13, 3 classes"),
     ],
 )
 def test_arrays_are_seen_for_what_they_are(load, arrays, scale, said):
@@ -107,8 +110,43 @@ def test_arrays_are_seen_for_what_they_are(load, arrays, scale, said):
         (
             toy(images(dtype="int64"), x_test=images(dtype="float64", highest=1), y_test=Y),
             [],
-            [r"x_train is int64 \(0 to 255\), x_test is float64 \(0 to 1\): are both scaled alike", "divided by 255"],
+            ["training values go from 0 to 255, test values from 0 to 1: are both scaled alike", "divided by 255"],
         ),
+        (
+            toy(images(dtype="float32"), x_test=images(dtype="float32", highest=1), y_test=Y),
+            [],
+            ["training values go from 0 to 255, test values from 0 to 1: are both scaled alike", "divided by 255"],
+        ),
+        (
+            toy(images(dtype="float32", highest=1), x_test=images(dtype="float32"), y_test=Y),
+            [],
+            ["training values go from 0 to 1, test values from 0 to 255: are both scaled alike", "divided by 255"],
+        ),
+        (
+            toy(images(dtype="float32", lowest=-1, highest=1), x_test=images(dtype="float32", highest=1), y_test=Y),
+            [],
+            ["training values go from -1 to 1, test values from 0 to 1: are both scaled alike"],
+        ),
+        (toy(images(dtype="float32", highest=1), x_test=images(dtype="float64", highest=0.9), y_test=Y), [], []),
+        (toy(images(), x_test=images(highest=40, n=2), y_test=Y[:2]), [], []),
+        (
+            toy(y=np.array(["a", "b", "c"])[Y], x_test=images(n=3), y_test=np.array(["a", "d", "d"])),
+            [],
+            [r"toy.npz has no training samples of the class d \(3\), only test samples"],
+        ),
+        (
+            toy(x_test=images(n=3), y_test=np.array([3, 4, 0])),
+            [],
+            ["toy.npz has no training samples of the classes 3, 4, only test samples"],
+        ),
+        (toy(images(highest=17)), [], ["values 0 to 17, which dataset.scale 255 makes .* so close to 0"]),
+        (toy(images((8, 8, 13))), ["the images of toy.npz have 8 x 8 pixels and 13 channels"], []),
+        (
+            toy(y=np.array(["caf\u00e9", "cafe\u0301", "tea"])[Y]),
+            [],
+            ["toy.npz: the classes .* and .* look alike, but are encoded differently"],
+        ),
+        (toy(**{"odd\x1b[31m\nname": np.zeros(2)}), [r"toy.npz also has odd\?\[31m name \(2,\) float64"], []),
     ],
 )
 def test_what_looks_wrong_is_said(load, arrays, notes, warnings):
@@ -116,7 +154,7 @@ def test_what_looks_wrong_is_said(load, arrays, notes, warnings):
     for found, expected in ((seen.notes, notes), (all_warnings(seen, is_scale_given=False), warnings)):
         assert len(found) == len(expected), found
         for words, part in zip(found, expected):
-            assert re.search(part, words) and "toy.npz" in words
+            assert re.search(part, words) and "toy.npz" in words and words.isprintable()
 
 
 X = images()
@@ -141,6 +179,17 @@ FIRST = np.zeros((12, 3, 8, 9), np.uint8)
         ),
         (toy(FIRST[:, :1]), r"shape \(12, 1, 8, 9\), whose second axis .* dataset.input_shape=\[1,8,9\]"),
         (toy(np.zeros((12, 4, 8, 9))), r"shape \(12, 4, 8, 9\), whose second axis"),
+        (toy(np.zeros((12, 2, 8, 9))), r"shape \(12, 2, 8, 9\), whose second axis"),
+        (toy(np.zeros((12, 5, 8, 8))), r"shape \(12, 5, 8, 8\), whose second axis"),
+        (toy(np.zeros((12, 3, 4, 4))), r"shape \(12, 3, 4, 4\), whose second axis .*input_shape=\[3,4,4\]"),
+        (toy(np.zeros((12, 2, 3, 3))), r"shape \(12, 2, 3, 3\), whose second axis"),
+        (toy(np.zeros((12, 1, 128, 9))), r"shape \(12, 1, 128, 9\), whose second axis"),
+        (toy(y=Y[None]), r"must be whole numbers of shape \(n,\), got .* \(1, 12\) .save them as y.ravel"),
+        (
+            toy(y=np.array([b"caf\xe9", b"caf\xea", b"tea"])[Y]),
+            r"y_train\[0\] in toy.npz is no text in UTF-8: b'caf.xe9' .save texts: y = np.char.decode",
+        ),
+        ({"x\n\x1b[2J": X}, r"has no array x_train; it has x \?\[2J \(12, 6, 5\) uint8"),
         (toy(np.zeros((12, 2, 3, 4, 5))), r"must have shape .* got \(12, 2, 3, 4, 5\)"),
         (
             toy(y=np.eye(3)[Y]),

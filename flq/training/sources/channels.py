@@ -39,7 +39,8 @@ def channels_last(shape: Sequence[int], section: DatasetSettings, where: str) ->
     shape = tuple(shape)
     if len(shape) != 4:
         return shape
-    looks_first = shape[1] in FIRST and shape[3] > MOST_LAST
+    _, first, width, last = shape
+    looks_first = (first in FIRST or first < min(width, last)) and last > MOST_LAST or first < width == last
     if section.channels_first:
         if shape[1] > MOST_LAST >= shape[3]:
             raise DataError(
@@ -56,6 +57,13 @@ def channels_last(shape: Sequence[int], section: DatasetSettings, where: str) ->
             % str(list(shape[1:])).replace(" ", ""),
         )
     return shape
+
+
+def channel_notes(shape: Sequence[int], path: str) -> Tuple[str, ...]:
+    """Return a note on a sample of shape (height, width, channels) with more channels than a picture has."""
+    if len(shape) != 3 or shape[2] <= MOST_LAST:
+        return ()
+    return ("the images of %s have %d x %d pixels and %d channels" % (path, shape[0], shape[1], shape[2]),)
 
 
 def shape_with_channels(shape: Tuple[int, ...], section: DatasetSettings, where: str) -> Tuple[int, ...]:

@@ -5,7 +5,8 @@ a class that moves the numbers of the others. ``survey`` looks at names only and
 """
 
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from collections import Counter
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ...core.settings import DatasetSettings
 from ...errors import DataError
@@ -119,13 +120,19 @@ def content_of(folder: str) -> Content:
     """
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries if not is_leftover(entry.name))
+            found = sorted((entry.name, _kind_of(entry)) for entry in entries if not is_leftover(entry.name))
     except OSError as error:
         raise _no_folder(folder, error) from None
-    files = [name for name, is_folder in found if not is_folder]
-    images = [name for name in files if name.lower().endswith(ENDINGS)]
-    others = [name for name in files if not name.lower().endswith(ENDINGS)]
-    return Content(images, others, [name for name, is_folder in found if is_folder])
+    images, others, folders = [[name for name, kind in found if kind == wanted] for wanted in ("image", "", "folder")]
+    return Content(images, others, folders)
+
+
+def _kind_of(entry: Any) -> str:
+    """Return "folder", "image" or "" for an entry of a folder; opening a pipe would wait for its writer."""
+    if entry.is_dir():
+        return "folder"
+    is_image = entry.name.lower().endswith(ENDINGS)
+    return "image" if is_image and (entry.is_file() or not os.path.exists(entry.path)) else ""
 
 
 def _no_folder(folder: str, error: OSError) -> DataError:
@@ -137,8 +144,8 @@ def _check_number(path: str, top: Content, n_classes: Optional[int]) -> None:
     n_folders = len(top.folders)
     if n_folders < 2 and top.images:
         raise DataError(
-            "%s has %s beside its folders, expected a folder for each of 2 or more classes"
-            % (path, counted(len(top.images), "image")),
+            "%s has %s %s, expected a folder for each of 2 or more classes"
+            % (path, counted(len(top.images), "image"), "beside its folder" if n_folders else "and no folders"),
             hint="put the images of each class into a folder of its own",
         )
     if n_classes is not None and n_folders != n_classes:
@@ -161,7 +168,15 @@ def _numbers(path: str, folders: List[str], n_classes: Optional[int]) -> Tuple[D
                 "number, 0..%s" % (path, name, "n_classes-1" if n_classes is None else n_classes - 1),
                 hint="use the same number for a class at every worker",
             )
-    numbers = {name: int(name) for name in folders}
+    numbers: Dict[str, int] = {}
+    for name in folders:
+        same = next((other for other, number in numbers.items() if number == int(name)), None)
+        if same is not None:
+            raise DataError(
+                "%s has two folders of class %d, %s and %s" % (path, int(name), same, name),
+                hint="move the images of a class into one folder",
+            )
+        numbers[name] = int(name)
     return numbers, check_classes(min(numbers.values()), max(numbers.values()), n_classes, path)
 
 
@@ -228,8 +243,8 @@ def _n_images(folder: str, depth: int) -> int:
 
 def _kinds(names: List[str]) -> List[str]:
     """Return the endings of files, the most frequent first."""
-    endings = [os.path.splitext(name)[1].lower() or "without ending" for name in names]
-    return sorted(set(endings), key=lambda ending: (-endings.count(ending), ending))
+    endings = Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names)
+    return sorted(endings, key=lambda ending: (-endings[ending], ending))
 
 
 def _notes(path: str, top: Content, contents: Dict[str, Content]) -> List[str]:

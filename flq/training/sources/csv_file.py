@@ -20,6 +20,7 @@ from ...errors import DataError
 from .csv_table import Table, read_table
 from .dataset import Dataset, Seen, Source, as_samples, check_classes, split_dataset
 from .labels import check_names, classes_of
+from .scaling import scale_of_file
 
 
 def look(path: str, section: DatasetSettings) -> Source:
@@ -32,8 +33,8 @@ def look(path: str, section: DatasetSettings) -> Source:
     """
     table, classes, names = _read(path, section)
     shape = section.input_shape or (table.features.shape[1], 1, 1)
-    scale = section.scale if section.scale is not None or section.partition == "local" else 1.0
-    return Source((shape[0], shape[1], shape[2]), _n_classes(classes, section, path), names, scale)
+    n_classes = _n_classes(classes, section, path)
+    return Source((shape[0], shape[1], shape[2]), n_classes, names, scale_of_file(section, 1.0))
 
 
 def load(path: str, settings: Settings) -> Dataset:

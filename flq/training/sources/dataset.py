@@ -23,7 +23,10 @@ from .channels import channels_last, shape_with_channels, to_channels
 from .labels import MAX_CLASSES, name_warnings
 from .report import checksum_of
 from .scaling import choose_scale
-from .seen import Seen, class_warnings, counted, listed, sentence
+from .seen import Seen, class_warnings, counted, listed, on_one_line, plain, sentence
+
+UNLIKE = 8.0  # ratio of the largest values of training and test samples from which it is no chance
+NOT_ROUNDING = 0.05  # part of the largest value from which negative values are no ringing of a filter
 
 __all__ = ["Dataset", "Seen", "Shape", "Source", "as_labels", "as_samples", "sentence", "split_dataset"]
 
@@ -177,9 +180,7 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
     if values.ndim != 1 or values.dtype.kind not in "iuf":
         raise DataError(
             "%s must be whole numbers of shape (n,), got dtype %s of shape %s" % (where, values.dtype, values.shape),
-            hint="save one-hot rows as numbers: y.argmax(axis=1)"
-            if values.ndim == 2
-            else "number the classes 0, 1, 2, ...",
+            hint=_other_labels(values),
         )
     fractions = np.flatnonzero(~(values == np.floor(values))) if values.dtype.kind == "f" else values[:0]
     if fractions.size:
@@ -193,6 +194,13 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
             hint="number the classes 0, 1, 2, ...",
         )
     return values.astype(np.int64)
+
+
+def _other_labels(values: np.ndarray) -> str:
+    """Return what to do about labels that are not of shape (n,)."""
+    if values.ndim != 2:
+        return "number the classes 0, 1, 2, ..."
+    return "save them as y.ravel()" if len(values) == 1 else "save one-hot rows as numbers: y.argmax(axis=1)"
 
 
 def split_dataset(
@@ -232,30 +240,70 @@ def split_dataset(
             )
     lowest, largest = min(y_train.min(), y_test.min()), max(y_train.max(), y_test.max())
     n_classes = check_classes(lowest, largest, section.n_classes, where)
-    names = seen.class_names
-    counts = np.bincount(y_train, minlength=n_classes) + np.bincount(y_test, minlength=n_classes)
+    if test is not None:
+        seen = seen._replace(warnings=seen.warnings + _odd_test(x_train, x_test, where))
+    seen = completed(seen._replace(is_held_out=test is None), (x_train, x_test), (y_train, y_test), n_classes, section)
+    return Dataset(x_train, y_train, x_test, y_test, seen.scale, n_classes, section.name, seen)
+
+
+def completed(
+    seen: Seen,
+    x: Tuple[np.ndarray, np.ndarray],
+    y: Tuple[np.ndarray, np.ndarray],
+    n_classes: int,
+    section: DatasetSettings,
+    known_scale: Optional[float] = None,
+) -> Seen:
+    """Return what a reader found with counts, range, scale, checksum and warnings.
+
+    Parameters
+    ----------
+    seen : Seen
+    x, y : tuple of 2 ndarray
+        Samples and classes, of training and test.
+    n_classes : int
+    section : DatasetSettings
+        Uses scale and partition.
+    known_scale : float or None
+        As ``known`` of :func:`choose_scale`.
+    """
+    names, where = seen.class_names, seen.path
+    n_train, n_test = [np.bincount(part, minlength=n_classes) for part in y]
+    parts = [part for part in x if part.size]
     seen = seen._replace(
-        n_samples=len(y_train) + len(y_test),
-        n_test=len(y_test),
-        is_held_out=test is None,
-        lowest=min(float(x_train.min()), float(x_test.min())),
-        highest=max(float(x_train.max()), float(x_test.max())),
-        class_counts=tuple(counts.tolist()),
+        n_samples=len(y[0]) + len(y[1]),
+        n_test=len(y[1]),
+        lowest=min(float(part.min()) for part in parts),
+        highest=max(float(part.max()) for part in parts),
+        class_counts=tuple((n_train + n_test).tolist()),
     )
     if seen.is_rows:
-        seen = _with_columns(seen, x_train, x_test)
-    choice = choose_scale(seen, section)
-    odd = choice.warnings
+        seen = _with_columns(seen, *x)
+    choice = choose_scale(seen, section, known_scale)
+    odd = name_warnings(names, where)
     if section.partition != "local":
-        odd = class_warnings(seen.class_counts, names, where) + odd
+        odd += class_warnings(seen.class_counts, n_test.tolist(), names, where)
     seen = seen._replace(
         scale=choice.scale,
-        auto_scale=choose_scale(seen, section._replace(scale=None)).scale,
-        checksum=checksum_of(y_train, y_test, seen.shape, names),
+        auto_scale=choose_scale(seen, section._replace(scale=None), known_scale).scale,
+        checksum=checksum_of(y[0], y[1], seen.shape, names),
         divided=choice.divided,
-        warnings=seen.warnings + tuple(name_warnings(names, where) + odd),
+        warnings=seen.warnings + tuple(odd + choice.warnings),
     )
-    return Dataset(x_train, y_train, x_test, y_test, choice.scale, n_classes, section.name, seen)
+    return on_one_line(seen)
+
+
+def _odd_test(x_train: np.ndarray, x_test: np.ndarray, where: str) -> Tuple[str, ...]:
+    """Return a warning if the ranges of training and test samples suggest that one of them was scaled."""
+    ranges = [(float(x.min()), float(x.max())) for x in (x_train, x_test)]
+    tops = sorted(max(-lowest, highest) for lowest, highest in ranges)
+    has_negative = [-lowest > NOT_ROUNDING * tops[0] for lowest, _ in ranges]
+    if tops[1] <= UNLIKE * tops[0] and has_negative[0] == has_negative[1]:
+        return ()
+    words = tuple(plain(limit) for limits in ranges for limit in limits)
+    return (
+        "%s: training values go from %s to %s, test values from %s to %s: are both scaled alike?" % ((where,) + words),
+    )
 
 
 def _with_columns(seen: Seen, x_train: np.ndarray, x_test: np.ndarray) -> Seen:

@@ -24,7 +24,7 @@ from ...errors import DataError
 from ...reasons import reason_of
 from .class_folders import Survey, survey
 from .dataset import Dataset, Seen, Shape, Source, split_dataset
-from .scaling import WHITE
+from .scaling import WHITE, scale_of_file
 from .seen import counted, listed
 
 BILINEAR = 2  # PIL.Image.BILINEAR, which Pillow's type hints lack
@@ -57,8 +57,7 @@ def look(path: str, section: DatasetSettings) -> Source:
         If the folder is not of this format.
     """
     found = survey(path, section)
-    scale = section.scale if section.scale is not None or section.partition == "local" else WHITE
-    return Source(_shape(path, section, found), found.n_classes, found.names, scale)
+    return Source(_shape(path, section, found), found.n_classes, found.names, scale_of_file(section, WHITE))
 
 
 def load(path: str, settings: Settings) -> Dataset:

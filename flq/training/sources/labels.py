@@ -102,15 +102,23 @@ def check_names(names: Tuple[str, ...], section: DatasetSettings, path: str) -> 
 
 def name_warnings(names: Optional[Sequence[str]], where: str) -> List[str]:
     """Return sentences on names of classes that look like mistakes."""
-    found = ["%s: the classes %r and %r differ only in case or blanks" % (where, a, b) for a, b in alike(names or ())]
+    found = [
+        "%s: the classes %r and %r %s"
+        % (where, a, b, "look alike, but are encoded differently" if is_same else "differ only in case or blanks")
+        for a, b, is_same in alike(names or ())
+    ]
     numbered = [int(name) for name in names or () if name.isdecimal()]
     if names and len(numbered) == len(names) and numbered != list(range(len(names))):
         found.append(
             "%s: the classes are named by numbers, but numbered in the order of their names: %s"
             % (where, listed(["class %d is %s" % pair for pair in enumerate(names) if pair[0] != numbered[pair[0]]], 3))
         )
-    if names and all(name.lower() in PARTS for name in names):
-        found.append("%s: the classes %s look like parts of a data set, not like classes" % (where, listed(names)))
+    parts = [name for name in names or () if name.lower() in PARTS]
+    if parts and parts != ["train"]:  # which is a vehicle, too
+        words = "class %s looks like a part of a data set, not like a class"
+        if len(parts) > 1:
+            words = "classes %s look like parts of a data set, not like classes"
+        found.append("%s: the %s" % (where, words % listed(parts)))
     odd = [name for name in names or () if is_missing(name)]
     if odd:
         found.append("%s: the class %r looks like a missing value" % (where, odd[0]))

@@ -17,11 +17,12 @@ import numpy as np
 from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from ...reasons import reason_of
+from .channels import channel_notes
 from .dataset import Dataset, Seen, Source, as_labels, as_samples, check_classes, shape_of_samples, split_dataset
 from .idx_files import Arrays
 from .labels import check_names, classes_of
 from .scaling import choose_scale
-from .seen import listed, plain
+from .seen import listed
 
 READ_ERRORS = (
     OSError,
@@ -101,8 +102,8 @@ def load(path: str, settings: Settings) -> Dataset:
         dtype=x_train.dtype.name,
         class_names=names,
         notes=("%s also has %s, which FLQ does not use" % (path, listed(others)),) if others else (),
-        warnings=_odd_test(arrays, path),
     )
+    seen = seen._replace(notes=seen.notes + channel_notes(seen.shape, path))
     return split_dataset(settings, x[0], y[0], (x[1], y[1]) if len(x) == 2 else None, seen)
 
 
@@ -170,27 +171,21 @@ def _labels(
                 "%s in %s must be texts of shape (n,), got dtype %s of shape %s" % (name, path, part.dtype, part.shape)
             )
         places += ["%s[%d]" % (name, i) for i in range(len(part))]
-        texts += [_text(label).strip() for label in part.ravel().tolist()]
+        texts += [_text(label, places[len(texts) + i], path).strip() for i, label in enumerate(part.ravel().tolist())]
     classes, class_names = classes_of(texts, path, places.__getitem__)
     if class_names is not None:
         check_names(class_names, section, path)
     return np.split(classes, np.cumsum([len(part) for part in parts])[:-1]), class_names
 
 
-def _text(label: Any) -> str:
-    return label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
-
-
-def _odd_test(arrays: Dict[str, np.ndarray], path: str) -> Tuple[str, ...]:
-    """Return a warning if training and test samples are stored differently, and probably scaled differently."""
-    if "x_test" not in arrays or arrays["x_test"].dtype == arrays["x_train"].dtype:
-        return ()
-    words = [
-        "%s is %s (%s to %s)"
-        % (name, arrays[name].dtype, plain(float(arrays[name].min())), plain(float(arrays[name].max())))
-        for name in ("x_train", "x_test")
-    ]
-    return ("%s: %s: are both scaled alike?" % (path, ", ".join(words)),)
+def _text(label: Any, place: str, path: str) -> str:
+    try:
+        return label.decode("utf-8") if isinstance(label, bytes) else str(label)
+    except UnicodeDecodeError:
+        raise DataError(
+            "%s in %s is no text in UTF-8: %.60r" % (place, path, label),
+            hint="save texts: y = np.char.decode(y, 'latin-1'), or the encoding that they have",
+        ) from None
 
 
 def _read(path: str, needed: List[str], optional: List[str]) -> Dict[str, np.ndarray]:

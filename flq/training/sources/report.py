@@ -13,7 +13,8 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ...core.data_report import MOST_CLASSES, MOST_OF_A_DTYPE, DataReport, first_names
-from .seen import Seen, one_line
+from ...errors import one_line
+from .seen import Seen
 
 
 def checksum_of(

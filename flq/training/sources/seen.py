@@ -5,12 +5,15 @@ Example
 >>> seen = Seen("csv", "toy.csv", 60, 6, True, (7,), "number", 0.0, 4.5, (20, 20, 20), ("a", "b", "c"))
 >>> sentence(seen._replace(detail="class in column 'y' (the last)"))
 "toy.csv: 60 rows, 7 features, class in column 'y' (the last), 3 classes: a, b, c; values 0 to 4.5"
->>> class_warnings((0, 5, 5), None, "toy.csv")[0]
+>>> class_warnings((0, 5, 5), (0, 1, 1), None, "toy.csv")[0]
 'the labels of toy.csv run from 1 to 2: the model has 3 outputs, and class 0 has no samples; subtract 1 from the labels'
 """
 
 import os
+import unicodedata
 from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+from ...errors import one_line
 
 N_NAMED = 10  # classes whose names stand in a sentence
 
@@ -85,6 +88,15 @@ class Seen(NamedTuple):
         return len(self.shape) == 1
 
 
+def on_one_line(seen: Seen) -> Seen:
+    """Return what was seen with its texts on one line: names of files may have line ends and control characters."""
+    path, divided = [one_line(text, keep_bytes=True) for text in (seen.path, seen.divided)]
+    notes, warnings = [
+        tuple(one_line(text, keep_bytes=True) for text in texts) for texts in (seen.notes, seen.warnings)
+    ]
+    return seen._replace(path=path, divided=divided, notes=notes, warnings=warnings)
+
+
 def sentence(seen: Seen) -> str:
     """Return the one sentence that says what a data set is, for the log."""
     parts = [shape_words(seen)]
@@ -144,17 +156,37 @@ def range_words(seen: Seen) -> str:
     return "%svalues %s to %s%s" % (kind, plain(seen.lowest), plain(seen.highest), divided)
 
 
-def class_warnings(counts: Sequence[int], names: Optional[Sequence[str]], where: str) -> List[str]:
-    """Return a sentence on classes without samples, or none.
+def class_warnings(
+    counts: Sequence[int], n_test: Sequence[int], names: Optional[Sequence[str]], where: str
+) -> List[str]:
+    """Return sentences on classes without samples, and on those without training samples.
 
     Parameters
     ----------
     counts : sequence of int
         Samples of each class.
+    n_test : sequence of int
+        How many of them are for testing.
     names : sequence of str, or None
     where : str
         The file.
     """
+    untrained = [label for label, count in enumerate(counts) if count and count == n_test[label]]
+    found = _empty_warnings(counts, names, where)
+    if untrained:
+        found.append(
+            "%s has no training samples of the class%s %s, only test samples"
+            % (where, "" if len(untrained) == 1 else "es", _named(untrained, names))
+        )
+    return found
+
+
+def _named(labels: Sequence[int], names: Optional[Sequence[str]]) -> str:
+    return listed([str(label) if names is None else "%s (%d)" % (names[label], label) for label in labels])
+
+
+def _empty_warnings(counts: Sequence[int], names: Optional[Sequence[str]], where: str) -> List[str]:
+    """Return a sentence on classes without samples, or none."""
     empty = [label for label, count in enumerate(counts) if not count]
     if not empty:
         return []
@@ -162,8 +194,7 @@ def class_warnings(counts: Sequence[int], names: Optional[Sequence[str]], where:
     if len(empty) == n_outputs - 1:
         return ["all samples of %s are of one class: a model learns nothing from them" % where]
     if names is not None:
-        named = listed(["%s (%d)" % (names[label], label) for label in empty])
-        return ["%s has no samples of the class%s %s" % (where, "" if len(empty) == 1 else "es", named)]
+        return ["%s has no samples of the class%s %s" % (where, "" if len(empty) == 1 else "es", _named(empty, names))]
     if empty == [0]:
         return [
             "the labels of %s run from 1 to %d: the model has %d outputs, and class 0 has no samples; "
@@ -175,7 +206,7 @@ def class_warnings(counts: Sequence[int], names: Optional[Sequence[str]], where:
         % (
             where,
             "" if len(empty) == 1 else "es",
-            listed(list(map(str, empty))),
+            _named(empty, names),
             n_outputs,
             n_outputs - len(empty),
             n_outputs - len(empty) - 1,
@@ -183,13 +214,17 @@ def class_warnings(counts: Sequence[int], names: Optional[Sequence[str]], where:
     ]
 
 
-def alike(names: Sequence[str]) -> List[Tuple[str, str]]:
-    """Return the pairs of names that differ only in case or blanks."""
+def alike(names: Sequence[str]) -> List[Tuple[str, str, bool]]:
+    """Return the pairs of names that differ only in case, blanks or the encoding of letters, and whether in that only.
+
+    A letter with an accent is one character in NFC, as most systems write it, and two in NFD, as old macOS does.
+    """
     first, pairs = {}, []  # type: ignore[var-annotated]
     for name in names:
-        key = "".join(name.split()).casefold()
+        same = unicodedata.normalize("NFC", name)
+        key = "".join(same.split()).casefold()
         if key in first:
-            pairs.append((first[key], name))
+            pairs.append((first[key], name, unicodedata.normalize("NFC", first[key]) == same))
         first.setdefault(key, name)
     return pairs
 
@@ -211,15 +246,6 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """
     rest = len(names) - most
     return ", ".join(names[:most]) + (" and %d more" % rest if rest > 0 else "")
-
-
-def one_line(text: str) -> str:
-    r"""Return a text from a file as it may stand in a sentence: on one line, without control characters.
-
-    >>> one_line("a\nb\x1b[2J ")
-    'a b?[2J '
-    """
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
 
 
 def plain(value: float) -> str:
