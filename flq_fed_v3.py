@@ -406,7 +406,8 @@ def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow],
     """Train, evaluate and show progress; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
     n_rounds = settings.system.max_rounds
     bits_up, bits_down, watched = 0, 0, None
-    watch, advice = DivergenceWatch(), "lower --lr" + (", or check dataset.scale (--set)" * settings.model.has_data)
+    watch = DivergenceWatch(is_classifier=settings.model.has_data)
+    advice = "lower --lr" + (", or check dataset.scale (--set)" if settings.model.has_data else "")
     with Progress(n_rounds) as progress:
         for done in federate(settings, task):
             bits_up, bits_down = bits_up + done.bits_up, bits_down + done.bits_down
@@ -425,7 +426,7 @@ def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow],
                 signs.append((done.index, int(np.sign(votes[watched]))))
             progress.tell(task.notes)
             progress.show(done, accuracy, entropy, bits_up, bits_down)
-            found = watch.take(done.index, {TRAINING: done.loss, TEST: entropy}, accuracy)
+            found = watch.take(done.index, {TRAINING: done.loss, TEST: entropy})
             if found is not None:
                 progress.tell(["warning: " + found.sentence(advice)])
 

@@ -23,6 +23,16 @@ def divergences(said):
     return Divergences(settings_with(name="mlp"), lambda sentence, index: said.append((index, sentence)))
 
 
+def test_a_huge_training_loss_is_reported_when_the_round_closes_before_its_model_is_evaluated(divergences, said):
+    losses = [(2.4, 2.3), (8e4, 3700.0), (3e4, 170.0), (9e5, 15.0)]
+    for round_index, (training_loss, _) in enumerate(losses, 1):
+        divergences.close_round(REPORT._replace(round_index=round_index, training_loss=training_loss))
+    assert [index for index, _ in said] == [2]
+    for round_index, (training_loss, test_loss) in enumerate(losses, 1):  # the evaluator has just started
+        divergences.evaluated(a_round(round_index, training_loss=training_loss, test_loss=test_loss))
+    assert [index for index, _ in said] == [2]
+
+
 def test_a_round_with_a_huge_loss_is_reported_with_advice(divergences, said, caplog):
     divergences.evaluated(a_round(1, training_loss=2.25))
     divergences.evaluated(a_round(2, training_loss=4e5))
@@ -42,7 +52,8 @@ def test_a_round_diverges_if_no_worker_has_a_finite_update(divergences, said, ki
     divergences.note(Note("<text>", kind, 3))
     divergences.close_round(REPORT._replace(round_index=2, training_loss=training_loss))
     assert [index for index, _ in said] == [2] * diverges
-    divergences.close_round(REPORT._replace(round_index=3))  # notes count in their own round
+    for round_index in range(3, 13):  # notes count in their own round
+        divergences.close_round(REPORT._replace(round_index=round_index))
     assert divergences.now is None
 
 

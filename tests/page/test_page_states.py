@@ -125,6 +125,25 @@ def test_while_contact_is_lost_everything_is_grey_and_says_since_when(look, opti
     expect(tab.page.locator("#stop")).to_be_enabled()
 
 
+def test_a_master_that_is_gone_before_the_end_leaves_a_grey_page(browser, tmp_path):
+    with LocalMaster(str(tmp_path / "master")) as master:
+        viewer = Viewer(browser, master.port).open()
+        expect(viewer.page.locator("#contact")).to_have_text("live")
+    with viewer:
+        expect(viewer.page.locator("#stale")).to_be_visible()
+        expect(viewer.page.locator("#contact")).to_have_text(re.compile("^no contact since"))
+        viewer.forget_refusals()
+
+
+def test_contact_that_was_lost_yesterday_has_a_date(look):
+    tab = look()
+    tab.page.evaluate("() => { const now = Date.now; Date.now = () => now() - 86400000; }")
+    with tab.page.expect_response("**/feed"):
+        pass
+    tab.cut(True)
+    expect(tab.page.locator("#stale")).to_have_text(re.compile(r"since \d+/\d+/\d{4}, \d\d:\d\d:\d\d\."))
+
+
 def test_after_the_end_it_says_where_the_results_are(look):
     tab = look(state={"state": "FINISHED", "results": RESULTS})
     places = tab.page.locator("#places li")

@@ -8,10 +8,10 @@ from report_rows import a_round
 from flq.report.divergence import OWN, TEST, TRAINING, UPDATES, Divergence, DivergenceWatch, losses_of
 
 
-def signs_of(values, accuracy=0.1, name=TRAINING):
+def signs_of(values, is_classifier=True, name=TRAINING):
     """Return the signs in a history of one loss; None = unknown in that round."""
-    watch = DivergenceWatch()
-    found = [watch.take(index, {name: value}, accuracy) for index, value in enumerate(values, 1)]
+    watch = DivergenceWatch(is_classifier)
+    found = [watch.take(index, {name: value}) for index, value in enumerate(values, 1)]
     return [sign for sign in found if sign is not None]
 
 
@@ -26,7 +26,7 @@ HEALTHY = {
     "rounds without an answer": [None, 2.4, None, 2.0],
     "perfect at once": [0.0, 0.0, 0.2],
 }
-UNBOUNDED = {  # without an accuracy a loss may have any size
+UNBOUNDED = {  # other losses than cross-entropies may have any size
     "quadratic, from a high start": [3.2e6, 1.1e6, 4e3, 2.0, 1e-7, 1e-7, 1e-5],
     "a regression on large targets": [5e8, 7e8, 1e8, 4e7],
     "a log-likelihood, negative": [-3.0, -40.0, -250.0, 5.0],
@@ -41,7 +41,7 @@ def test_a_healthy_classifier_is_no_divergence(name):
 
 @pytest.mark.parametrize("name", UNBOUNDED)
 def test_a_loss_of_another_task_may_start_high(name):
-    assert signs_of(UNBOUNDED[name], accuracy=None) == []
+    assert signs_of(UNBOUNDED[name], is_classifier=False) == []
 
 
 @pytest.mark.parametrize(
@@ -74,26 +74,55 @@ def test_a_classifier_that_diverges_is_noticed_in_the_first_such_round(values, r
     ],
 )
 def test_another_task_that_diverges_is_noticed(values, round_index):
-    (sign,) = signs_of(values, accuracy=None)
+    (sign,) = signs_of(values, is_classifier=False)
     assert sign.round_index == round_index
 
 
-def test_an_episode_is_reported_once_and_ends_when_all_losses_are_low_again():
-    watch = DivergenceWatch()
-    assert watch.take(1, {TRAINING: 2.0, TEST: 2.3}, 0.1) is None
-    assert watch.take(2, {TRAINING: 50.0, TEST: 60.0}, 0.1) == Divergence(TRAINING, 50.0, 2, 2.0, 1)
-    assert watch.take(3, {TRAINING: 90.0, TEST: None}, 0.1) is None
-    assert watch.take(4, {TRAINING: 1.0, TEST: 15.0}, 0.1) is None and watch.now is not None  # no flicker at the limit
-    assert watch.take(5, {TRAINING: 1.0, TEST: 2.0}, 0.1) is None and watch.now is None
-    assert watch.take(6, {TRAINING: 1.0, TEST: math.nan}, 0.1).quantity == TEST
+def test_an_episode_is_reported_once_and_ends_when_all_losses_have_been_low_for_ten_rounds():
+    watch = DivergenceWatch(is_classifier=True)
+    assert watch.take(1, {TRAINING: 2.0, TEST: 2.3}) is None
+    assert watch.take(2, {TRAINING: 50.0, TEST: 60.0}) == Divergence(TRAINING, 50.0, 2, 2.0, 1)
+    assert watch.take(3, {TRAINING: 90.0, TEST: None}) is None
+    bouncing = [1.0, 50.0, 1.0, 1.0, 300.0, 1.0]
+    assert [watch.take(index, {TRAINING: value, TEST: 1.0}) for index, value in enumerate(bouncing, 4)] == [None] * 6
+    for index in range(10, 18):
+        assert watch.take(index, {TRAINING: 1.0, TEST: 1.0}) is None and watch.now is not None
+    assert watch.take(18, {TRAINING: 1.0, TEST: 1.0}) is None and watch.now is None
+    assert watch.take(19, {TRAINING: 1.0, TEST: math.nan}).quantity == TEST
+
+
+def test_rounds_without_any_loss_are_no_divergence():
+    assert signs_of([None] * 20) == []
+
+
+def test_an_episode_lasts_while_the_last_known_loss_is_high():
+    watch = DivergenceWatch(is_classifier=True)
+    watch.take(1, {TEST: 500.0})
+    for index in range(2, 30):  # the evaluator has died
+        assert watch.take(index, {TRAINING: 1.0, TEST: None}) is None and watch.now is not None
 
 
 def test_a_late_result_of_an_earlier_round_is_no_news():
-    watch = DivergenceWatch()
-    watch.take(1, {TEST: 2.3}, 0.1)
-    watch.take(5, {TEST: 1.0}, 0.1)
-    assert watch.take(3, {TEST: math.inf}, 0.1) is None and watch.now is None
-    assert watch.take(5, {TEST: math.inf}, 0.1) is not None  # evaluated after it closed
+    watch = DivergenceWatch(is_classifier=True)
+    watch.take(1, {TEST: 2.3})
+    watch.take(5, {TEST: 1.0})
+    assert watch.take(3, {TEST: math.inf}) is None and watch.now is None
+    assert watch.take(5, {TEST: math.inf}) is not None  # evaluated after it closed
+
+
+def test_models_may_be_evaluated_when_later_rounds_have_closed():
+    watch = DivergenceWatch(is_classifier=True)
+    assert [watch.take(index, {UPDATES: 0.0, TRAINING: 2.0}) for index in range(1, 9)] == [None] * 8
+    assert watch.take(1, {TRAINING: 2.0, TEST: 2.3}) is None
+    assert watch.take(2, {TRAINING: 2.0, TEST: 3700.0}) == Divergence(TEST, 3700.0, 2, 2.3, 1)
+
+
+def test_a_late_sign_of_a_past_episode_is_no_news():
+    watch = DivergenceWatch(is_classifier=True)
+    training = [2.0, 9e4, 9e5] + [2.0] * 10
+    assert [index for index, loss in enumerate(training, 1) if watch.take(index, {TRAINING: loss})] == [2]
+    assert watch.now is None
+    assert [index for index, loss in enumerate([2.3, 3700.0, 3700.0, 2.3], 1) if watch.take(index, {TEST: loss})] == []
 
 
 @pytest.mark.parametrize(
@@ -123,10 +152,11 @@ def test_the_sentence_says_what_is_seen_and_what_it_was(sign, sentence):
 
 
 def test_updates_that_are_finite_again_end_an_episode():
-    watch = DivergenceWatch()
-    watch.take(1, {UPDATES: 0.0}, None)
-    assert watch.take(2, {UPDATES: math.inf}, None) == Divergence(UPDATES, math.inf, 2, None, 0)
-    assert watch.take(3, {UPDATES: 0.0}, None) is None and watch.now is None
+    watch = DivergenceWatch(is_classifier=True)
+    watch.take(1, {UPDATES: 0.0})
+    assert watch.take(2, {UPDATES: math.inf}) == Divergence(UPDATES, math.inf, 2, None, 0)
+    assert watch.take(11, {UPDATES: 0.0}) is None and watch.now is not None
+    assert watch.take(12, {UPDATES: 0.0}) is None and watch.now is None
 
 
 def test_a_row_has_three_losses():

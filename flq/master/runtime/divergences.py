@@ -6,7 +6,7 @@ from typing import Callable, Mapping, Optional, Sequence, Set
 
 from ...core.settings import Settings
 from ...protocol.events import UNABLE, UNCHANGED, Note, RoundReport
-from ...report.divergence import UPDATES, Divergence, DivergenceWatch, losses_of
+from ...report.divergence import OWN, TRAINING, UPDATES, Divergence, DivergenceWatch, losses_of
 from ...report.rows import RoundRow
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Divergences:
     def __init__(self, settings: Settings, say: Callable[[str, int], None]) -> None:
         self._advice = "lower model.lr" + (", or check dataset.scale" if settings.model.has_data else "")
         self._say = say
-        self._watch = DivergenceWatch()
+        self._watch = DivergenceWatch(is_classifier=settings.model.has_data)
         self._noted: Set[str] = set()  # kinds of the notes of the open round
 
     @property
@@ -36,7 +36,7 @@ class Divergences:
     def resume(self, rows: Sequence[RoundRow]) -> None:
         """Process the rounds of a resumed run; what the last master has said is not repeated."""
         for row in rows:
-            self._watch.take(row.round_index, losses_of(row), _accuracy_of(row))
+            self._watch.take(row.round_index, losses_of(row))
 
     def note(self, note: Note) -> None:
         """Process a note of the machine, by the thread that owns it."""
@@ -49,19 +49,16 @@ class Divergences:
         """
         is_finite = UNCHANGED not in self._noted and (UNABLE not in self._noted or report.training_loss is not None)
         self._noted.clear()
-        self._take(report.round_index, {UPDATES: 0.0 if is_finite else math.inf}, None)
+        updates = 0.0 if is_finite else math.inf
+        self._take(report.round_index, {UPDATES: updates, TRAINING: report.training_loss, OWN: report.own_loss})
 
     def evaluated(self, row: RoundRow) -> None:
         """Process a round whose model has been evaluated or missed, by any thread."""
-        self._take(row.round_index, losses_of(row), _accuracy_of(row))
+        self._take(row.round_index, losses_of(row))
 
-    def _take(self, round_index: int, losses: Mapping[str, Optional[float]], accuracy: Optional[float]) -> None:
-        found = self._watch.take(round_index, losses, accuracy)
+    def _take(self, round_index: int, losses: Mapping[str, Optional[float]]) -> None:
+        found = self._watch.take(round_index, losses)
         if found is not None:
             sentence = found.sentence(self._advice)
             logger.warning("%s", sentence)
             self._say(sentence, round_index)
-
-
-def _accuracy_of(row: RoundRow) -> Optional[float]:
-    return row.own_accuracy if row.accuracy is None else row.accuracy

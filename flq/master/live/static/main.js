@@ -8,7 +8,7 @@ import { ask, askFirst, token } from "./operator.js";
 import { isRunning, showOverview } from "./overview.js";
 import { showResults } from "./results.js";
 import { onSwitch } from "./switches.js";
-import { clock, say } from "./words.js";
+import { moment, say } from "./words.js";
 import { Workers } from "./workers.js";
 
 const by = (id) => document.getElementById(id);
@@ -26,7 +26,7 @@ const hasEnded = () => contact === "none" && newest.state?.state === "FINISHED";
 function showContact(how) {
   contact = how;
   const isLost = how === "none" && !hasEnded();
-  const since = { time: clock(heardAt / 1000) };
+  const since = { time: moment(heardAt / 1000) };
   by("closed").hidden = how !== "refused";
   document.body.classList.toggle("stale", isLost);
   by("stale").hidden = !isLost;

@@ -107,3 +107,9 @@ export function timesLike(values) {
 }
 
 export const clock = (seconds1970) => new Date(1000 * seconds1970).toLocaleTimeString(language, { hour12: false });
+
+/** Return a time of day, with the date unless it is today. */
+export function moment(seconds1970) {
+  const at = new Date(1000 * seconds1970);
+  return at.toDateString() === new Date().toDateString() ? clock(seconds1970) : at.toLocaleString(language, { hour12: false });
+}
