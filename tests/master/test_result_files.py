@@ -46,12 +46,20 @@ def test_existing_files_are_listed(make_master):
     master.run.stop("stopped by the test")
     folder = os.path.dirname(master.run.results.workbook)
     assert listed(master) == [
-        {"name": name, "kind": kind, "bytes": os.path.getsize(os.path.join(folder, name))}
-        for name, kind in ((WORKBOOK, "workbook"), ("config.json", "configuration"), ("model.npz", "model"))
+        {"name": name, "kind": kind, "bytes": os.path.getsize(path), "path": path}
+        for name, kind, path in (
+            (name, kind, os.path.join(folder, name))
+            for name, kind in ((WORKBOOK, "workbook"), ("config.json", "configuration"), ("model.npz", "model"))
+        )
     ]
     with open(os.path.join(folder, "model.keras"), "wb") as stream:
         stream.write(b"keras")
-    assert listed(master)[-1] == {"name": "model.keras", "kind": "model", "bytes": 5}
+    assert listed(master)[-1] == {
+        "name": "model.keras",
+        "kind": "model",
+        "bytes": 5,
+        "path": os.path.join(folder, "model.keras"),
+    }
 
 
 def test_each_is_sent_as_it_lies_there(make_master, run_workers):
@@ -159,7 +167,8 @@ def test_figures_are_listed_and_sent_as_pictures_to_be_saved(make_master):
         with open(os.path.join(folder, name), "wb") as stream:
             stream.write(content)
     assert [file for file in listed(master) if file["kind"] == "figure"] == [
-        {"name": name, "kind": "figure", "bytes": len(content)} for name, content in contents.items()
+        {"name": name, "kind": "figure", "bytes": len(content), "path": os.path.join(folder, name)}
+        for name, content in contents.items()
     ]
     for name, content, kind in zip(contents, contents.values(), ("image/png", "image/svg+xml")):
         code, headers, body = master.send("GET", "/results/" + name)
