@@ -208,6 +208,8 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (b"PK\x03\x04\xff\xfe", "toy.csv is not a CSV file: it is an Excel or zip file .save the table as CSV"),
         ("sep=,\n" + rows(), "line 2 has 3 columns, the first line has 2 .* remove the line if it is not part of the"),
         ("a,y\n" + rows(), "line 2 has 3 columns, the first line has 2 .name every column in the first line"),
+        (rows() + '0.1,"0.2,0\n' + rows(), "the first line has 3 .a quote may not be closed"),
+        (rows(first='a,b,"y'), "toy.csv has no rows after line 13 .a quote may not be closed"),
         (rows() + "# half\n" + rows(), "toy.csv, line 13 has 1 column, the first line has 3$"),
         (
             "cm,cm,-\n".join(["a,b,y\n", rows()]),

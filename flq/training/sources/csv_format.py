@@ -57,11 +57,17 @@ def no_columns(path: str, number: int, line: str, below: List[str]) -> DataError
     )
 
 
-def other_width(path: str, number: int, width: int, first_width: int, hint: str = "") -> DataError:
+def other_width(path: str, number: int, row: List[str], first_width: int, hint: str = "") -> DataError:
     """Return the error of a line with another number of columns than the first."""
     return DataError(
-        "%s, line %d has %s, the first line has %d" % (path, number, counted(width, "column"), first_width), hint=hint
+        "%s, line %d has %s, the first line has %d" % (path, number, counted(len(row), "column"), first_width),
+        hint=quote_hint(row) or hint,
     )
+
+
+def quote_hint(row: List[str]) -> str:
+    """Return what may be wrong with a row that has several lines, or ""."""
+    return "a quote may not be closed" if any("\n" in cell for cell in row) else ""
 
 
 def no_text(path: str, error: UnicodeDecodeError) -> DataError:

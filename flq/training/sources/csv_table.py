@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import DataError
 from .csv_columns import class_columns, column_name, column_ordinal, counting_columns, label_position, row_numbers
-from .csv_format import cure_of, no_columns, no_text, other_width, refuse_other_separators, used_width
+from .csv_format import cure_of, no_columns, no_text, other_width, quote_hint, refuse_other_separators, used_width
 from .csv_heading import Decision, FirstLine, decide
 from .labels import is_missing, number_of
 from .seen import counted, listed, one_line
@@ -85,7 +85,9 @@ def read_table(path: str, label_column: Optional[str]) -> Table:
         raise no_columns(path, first[0], first[1][0], below)
     if second is not None and len(below) != len(cells):
         hint = "name every column in the first line; remove the line if it is not part of the table"
-        raise other_width(path, second[0], len(below), len(cells), hint)
+        raise other_width(path, second[0], second[1], len(cells), hint)
+    if second is None and quote_hint(first[1]):
+        raise DataError("%s has no rows after line %d" % (path, first[0]), hint=quote_hint(first[1]))
     width = used_width(cells, below)
     label, is_named = label_position(path, cells[:width], label_column)
     refuse_other_separators(path, [row[:label] + row[label + 1 :] for row in (first[1], below) if row])
@@ -135,7 +137,7 @@ class _Reader:
         """Add a line; raise DataError if it is not numbers and a class."""
         number, row = line
         if len(row) != self._n_columns:
-            raise other_width(self._path, number, len(row), self._n_columns)
+            raise other_width(self._path, number, row, self._n_columns)
         text = "".join(row)
         if not text or text.isspace():
             self.n_blank += 1

@@ -20,6 +20,7 @@ from ...errors import DataError
 from .seen import alike, listed, one_line
 
 MAX_CLASSES = 10**6  # more is a mistake in the labels
+# what stands for a missing value
 MISSING = ("", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "?", "null", "none", "missing", "-", "--", ".", "..", "*")
 PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")  # names of parts of a data set
 HINT = "number the classes 0, 1, 2, ... or name all of them; remove rows without a class"
