@@ -47,7 +47,7 @@ exec_program() {
     elif [[ -x "$project_dir/.venv/bin/python" ]]; then
         python="$project_dir/.venv/bin/python"
     else
-        fail 2 "No Python environment: start ./run_local.sh or ./run_tests.sh once (they make .venv), or run: \
+        fail 2 "No Python environment: run ./run_local.sh --setup_only, which makes .venv, or: \
 conda env create -f environment.yml && conda activate fed"
     fi
     # On a Jetson the OpenBLAS in numpy 1.19.5 misdetects the CPU and crashes with an illegal instruction. It reads this
