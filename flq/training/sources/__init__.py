@@ -11,7 +11,7 @@ scaling        the value that means 1.0       dataset       Dataset, and its che
 idx_files      the format of MNIST            cifar_files   the binary version of CIFAR-10
 published      finds or downloads these       download      downloads and verifies files
 npz_file, csv_file, image_folder              the user's own data
-csv_table      the rows                       csv_heading   whether the first line is a heading
+csv_table, csv_rows   numbers and classes     csv_heading   whether the first line is a heading
 csv_columns    which column is what           csv_format    files that are not comma-separated
 class_folders  what is a class, and what is not
 own_data       finds the user's own data in a folder
