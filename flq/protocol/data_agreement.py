@@ -150,8 +150,8 @@ class DataAgreement:
         self.reports = {worker_id: from_json(report) for worker_id, report in body["reports"]}
 
 
-def with_scale(settings: Settings, scale: float) -> Settings:
-    """Return settings with a ``dataset.scale``."""
+def with_scale(settings: Settings, scale: Optional[float]) -> Settings:
+    """Return settings with another ``dataset.scale``."""
     return settings._replace(dataset=settings.dataset._replace(scale=scale))
 
 

@@ -205,7 +205,7 @@ class WorkerMachine:
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
         if body["warning"]:
             self.notes.append(body["warning"])
-        if self._built is None or settings != self._settings and not self._has_chosen(settings):
+        if self._built is None or settings != self._settings and not self._has_built_for(settings):
             self._settings, self._built = settings, None
             return Build(settings)
         self._settings = settings
@@ -223,11 +223,12 @@ class WorkerMachine:
             self._begin_epoch(body["epoch"])
         return self._poll()
 
-    def _has_chosen(self, settings: Settings) -> bool:
-        """Return whether new settings add only the scale of the data, and it is the one that is in use."""
-        if self._built.data is None or self._settings.dataset.scale is not None:
+    def _has_built_for(self, settings: Settings) -> bool:
+        """Return whether new settings differ in the scale of the data only, and lead to the one that is in use."""
+        data = self._built.data
+        if data is None or with_scale(settings, None) != with_scale(self._settings, None):
             return False
-        return settings == with_scale(self._settings, self._built.data.scale)
+        return (settings.dataset.scale or data.auto_scale) == data.scale
 
     def _was_built(self, event: Built, now: float) -> Action:
         self._built = event

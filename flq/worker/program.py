@@ -78,7 +78,7 @@ def restart_process(worker_id: int) -> None:
 
     TensorFlow keeps its settings and its memory until a process ends.
     """
-    logger.info("worker %d: the next run has other settings: restarting", worker_id)
+    logger.info("worker %d: the run has other settings: restarting", worker_id)
     logging.shutdown()  # flushes the last lines
     os.execv(sys.executable, [sys.executable] + sys.argv)
 

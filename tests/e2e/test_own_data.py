@@ -15,6 +15,7 @@ RUN = (
     "dataset.partition=local",
     "dataset.input_shape=[4, 4, 1]",
     "dataset.n_classes=3",
+    "dataset.scale=255",
     "dataset.batch_size=8",
     "model.name=logreg",
     "model.lr=0.1",
@@ -39,8 +40,7 @@ def plant(kind, folder):
     if kind == "npz":
         np.savez(os.path.join(folder, "own.npz"), x_train=x, y_train=y)
     elif kind == "csv":
-        rows = np.column_stack([x.reshape(60, 16) / 255.0, y])
-        np.savetxt(os.path.join(folder, "own.csv"), rows, delimiter=",", fmt=["%.4f"] * 16 + ["%d"])
+        np.savetxt(os.path.join(folder, "own.csv"), np.column_stack([x.reshape(60, 16), y]), delimiter=",", fmt="%d")
     else:
         for i, (image, label) in enumerate(zip(x, y)):
             os.makedirs(os.path.join(folder, str(label)), exist_ok=True)

@@ -118,6 +118,6 @@ def test_a_worker_that_stays_rebuilds_for_a_run_with_other_settings(cluster):
         end_well(master, [])
         expected = simulation.simulate(settings_of(*overrides)).model
         assert np.array_equal(master.model(settings_of(*overrides)), expected)
-    assert "the next run has other settings: restarting" in worker.text and worker.process.poll() is None
+    assert "the run has other settings: restarting" in worker.text and worker.process.poll() is None
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 128 + signal.SIGTERM

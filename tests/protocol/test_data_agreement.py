@@ -169,6 +169,16 @@ def test_the_worker_that_decides_the_scale_does_not_build_again():
     assert worker.machine._settings.dataset.scale == 255.0
 
 
+def test_the_next_run_with_the_same_settings_needs_no_build_either():
+    worker = built(REPORT, stays=True, **LOCAL)
+    worker.tell(scaled(worker, 255.0, epoch=1))
+    worker.machine._rejoin(None)
+    worker.machine._last_action = worker.machine._registration()
+    action = worker.tell(scaled(worker, None, run_id="another", epoch=0, joined=False))
+    assert isinstance(action, CallRegister) and action.body["n_samples"] == 30
+    assert worker.machine._settings.dataset.scale is None
+
+
 def test_a_worker_with_another_scale_builds_again_once_and_joins():
     worker = built(FRACTIONS, **LOCAL)
     action = worker.tell(scaled(worker, 255.0, joined=False))
