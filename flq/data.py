@@ -17,9 +17,8 @@ from .errors import DataError, FlqError
 from .flags import Flags
 from .output import make_output_safe
 from .training.dataset_flags import add_set, section_with
-from .training.datasets import DATASETS, FILES, Dataset, load_dataset, resolve_dataset
+from .training.datasets import ALIASES, DATASETS, FILES, Dataset, load_dataset, resolve_dataset
 from .training.sources import own_data
-from .training.sources.class_folders import content_of
 from .training.sources.seen import all_warnings, class_words, listed, plain, range_words, shape_words
 
 PROGRAM = "python -m flq.data"
@@ -50,29 +49,30 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     return flags.parse_args(arguments)
 
 
-def name_of(path: str) -> str:
+def name_of(path: str, data_dir: Optional[str] = None) -> str:
     """Return the name by which the settings call a path: csv:FILE, npz:FILE, images:FOLDER.
+
+    A relative path is relative to ``data_dir``, as in a run.
 
     Raises
     ------
     DataError
         If there is nothing at the path, or it is of no kind that FLQ reads, or it has several data sets.
     """
-    if path in DATASETS or path.partition(":")[0] in FILES:
+    if path in DATASETS or path in ALIASES or path.partition(":")[0] in FILES:
         return path
-    full = os.path.expanduser(path)
+    inner = os.path.expanduser(path)
+    full = os.path.join(os.path.expanduser(data_dir or ""), inner)
     if os.path.isfile(full):
         kind = own_data.kind_of(full)
         if not kind:
             raise DataError("%s is not a data set, %s" % (path, own_data.EXPECTED), hint="save a table as .csv")
-        return "%s:%s" % (kind, full)
+        return "%s:%s" % (kind, inner)
     if not os.path.isdir(full):
-        raise DataError("there is no %s" % os.path.abspath(full))
-    found = content_of(full)
-    names = ["%s:%s" % (own_data.kind_of(name), os.path.join(full, name)) for name in found.others]
-    names = [name for name in names if not name.startswith(":")]
-    if found.folders or not names:
-        names.append("images:%s" % full)
+        problem = "%s is neither a file nor a folder" if os.path.exists(full) else "there is no %s"
+        raise DataError(problem % os.path.abspath(full))
+    found = own_data.data_sets_in(full) or [("images", full)]
+    names = ["%s:%s" % (kind, os.path.normpath(inner + where[len(full) :])) for kind, where in found]
     if len(names) > 1:
         raise DataError("%s holds more than one data set" % path, hint="name one: %s" % listed(names))
     return names[0]
@@ -86,7 +86,7 @@ def check(path: str, section: DatasetSettings) -> List[str]:
     DataError
         If it cannot be used.
     """
-    section = section._replace(name=name_of(path))
+    section = section._replace(name=name_of(path, section.data_dir))
     settings = Settings(dataset=section)
     dataset = load_dataset(resolve_dataset(settings))
     return _what(dataset) + _classes(dataset) + _remarks(dataset, section) + _use(dataset, section)

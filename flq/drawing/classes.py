@@ -7,7 +7,7 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
-from .style import COLUMN, legend_above, new_figure, plain, styled, thousands
+from .style import COLUMN, lacking, legend_above, new_figure, plain, styled, thousands
 
 # Tol's muted colours, for up to ten classes, distinct for colour-blind readers too.
 MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB")
@@ -31,7 +31,7 @@ def class_figure(counts: np.ndarray, title: str = "", class_names: Optional[Sequ
     title : str
         Literal text: ``$`` starts no formula.
     class_names : sequence of str, optional
-        For the legend; literal texts too.
+        For the legend; literal texts too. A name with letters that the fonts lack is left out.
 
     Returns
     -------
@@ -92,8 +92,10 @@ def class_colours(n_classes: int) -> Sequence[Any]:
 
 
 def _named(label: int, class_names: Optional[Sequence[str]]) -> str:
-    """Return the number of a class and, if it has one, its name."""
-    return str(label) if class_names is None else plain("%d %s" % (label, class_names[label]), MOST_LETTERS)
+    """Return the number of a class and, if it has a name that can be drawn, its name."""
+    if class_names is None or lacking(class_names[label]):
+        return str(label)
+    return plain("%d %s" % (label, class_names[label]), MOST_LETTERS)
 
 
 def _lightness(colour: Any) -> float:

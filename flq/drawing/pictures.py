@@ -11,12 +11,11 @@ Example
 import glob
 import io
 import os
-import warnings
 from contextlib import suppress
 from typing import Any, List
 
 from ..leftovers import hold, remove_leftovers
-from .style import styled
+from .style import styled, without_glyph_warnings
 
 FORMATS = ("png", "svg")
 UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -26,8 +25,7 @@ UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 def picture(figure: Any, form: str) -> bytes:
     """Return the bytes of a figure's file; ``form`` is one of ``FORMATS``."""
     stream = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a missing glyph is drawn as a box
+    with without_glyph_warnings():
         figure.savefig(stream, format=form, metadata=UNDATED[form])
     return stream.getvalue()
 

@@ -11,8 +11,10 @@ Example
 ...     return figure
 """
 
+import contextlib
 import functools
-from typing import Any, Callable, Dict, Sequence, Tuple
+import warnings
+from typing import Any, Callable, Dict, FrozenSet, Iterator, Sequence, Tuple
 
 COLUMN, PAGE = 3.35, 7.0  # widths in inches: of one column, and of both
 HEIGHT = 2.2
@@ -22,8 +24,23 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 GRID = "#D9D9D9"
 MOST_LETTERS = 40  # of a name in a legend
 LINE_INCHES = 0.14  # of a legend
-# Fonts with Chinese letters, which Matplotlib's own font lacks; the first that is installed is used.
-FALLBACKS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC")
+# Fonts with Chinese letters, which Matplotlib's own font lacks; the first that is installed is used. Matplotlib names a
+# collection (.ttc) by its first font, for Noto Sans CJK the Japanese one.
+FALLBACKS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Heiti SC",
+    "Arial Unicode MS",
+)
 
 SETTINGS: Dict[str, Any] = {
     "font.size": 8,
@@ -89,6 +106,28 @@ def families() -> Sequence[str]:
     return ("DejaVu Sans",) + tuple(name for name in FALLBACKS if name in installed)[:1]
 
 
+def lacking(text: str) -> str:
+    """Return the letters of a text that no font of the figures has, each once."""
+    return "".join(sorted(letter for letter in set(text) if letter.isprintable() and ord(letter) not in _glyphs()))
+
+
+@functools.lru_cache(maxsize=None)
+def _glyphs() -> FrozenSet[int]:
+    """Return the code points that the fonts of the figures have."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[name]))) for name in families()]
+    return frozenset(code for font in fonts for code in font.get_charmap())
+
+
+@contextlib.contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Return a context in which Matplotlib does not warn of letters that its fonts lack: it draws a box for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        yield
+
+
 def new_figure(width: float = COLUMN, height: float = HEIGHT, n_panels: int = 1) -> Tuple[Any, Any]:
     """Return an empty figure and its axes, side by side if there are several; sizes are in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -122,7 +161,9 @@ def legend_above(figure: Any, handles: Sequence[Any], **more: Any) -> None:
     """Put a legend above the axes, with as many columns as fit; each further line makes the figure taller."""
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **more)
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+        with without_glyph_warnings():
+            width = legend.get_window_extent().width
+        if columns == 1 or width <= figure.bbox.width:
             break
         legend.remove()
     figure.set_figheight(figure.get_figheight() + LINE_INCHES * (-(-len(handles) // columns) - 1))

@@ -8,10 +8,16 @@ Example
 
 import json
 import os
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..core.settings import DatasetSettings, value_from_json
 from ..errors import ConfigError
+from .partition import LOCAL, PARTITIONS
+
+# As in flq/config.py, which needs a package that workers do not have: whether the lowest value is excluded, lowest and
+# highest value.
+LIMITS = {"scale": (True, 0, 1e9), "dir_alpha": (False, 1e-6, 1e6), "shards_per_worker": (False, 1, 10**6)}
+NAMES: Dict[str, Tuple[Any, ...]] = {"partition": (*PARTITIONS, LOCAL), "channels": (1, 3)}
 
 
 def add_set(flags: Any) -> None:
@@ -62,7 +68,7 @@ def section_with(section: DatasetSettings, overrides: Sequence[str]) -> DatasetS
 
 
 def _value(key: str, text: str) -> Any:
-    """Return a value as the configuration reads it."""
+    """Return a value, read and checked as the master's configuration does."""
     place = "dataset.%s" % key
     try:
         value = json.loads(text)
@@ -70,15 +76,26 @@ def _value(key: str, text: str) -> Any:
         value = text
     if key == "scale" and value == "auto":
         return None
-    if key == "label_column" and isinstance(value, int):
+    if key == "label_column" and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     value = value_from_json("dataset", key, value, place)
-    if key == "scale" and value is not None and not value > 0:
-        raise ConfigError("%s must be > 0, got %r" % (place, value))
-    if key == "channels" and value not in (None, 1, 3):
-        raise ConfigError("%s must be 1 or 3, got %r" % (place, value))
-    if key == "input_shape" and value is not None and (len(value) != 3 or min(value) < 1):
-        raise ConfigError("%s must be a list of 3 whole numbers above 0, got %s" % (place, list(value)))
-    if key == "test_fraction" and not 0 < value < 1:
-        raise ConfigError("%s must be in 0..1, got %r" % (place, value))
+    words = None if value is None else _wrong(key, value)
+    if words:
+        raise ConfigError("%s must be %s, got %r" % (place, words, list(value) if isinstance(value, tuple) else value))
     return value
+
+
+def _wrong(key: str, value: Any) -> str:
+    """Return what a value of the right type must be if it is not; otherwise ""."""
+    if key in LIMITS:
+        above, lowest, highest = LIMITS[key]
+        if not lowest <= value <= highest or above and value == lowest:
+            return "%s %.15g and at most %.15g" % (">" if above else "at least", lowest, highest)
+    if key in NAMES and value not in NAMES[key]:
+        *others, last = map(str, NAMES[key])
+        return "%s or %s" % (", ".join(others), last)
+    if key == "input_shape" and not (len(value) == 3 and all(1 <= axis <= 10**5 for axis in value)):
+        return "a list of 3 whole numbers in 1..100000"
+    if key == "test_fraction" and not 0 < value < 1:
+        return "> 0 and < 1"
+    return "a text that is not empty" if value == "" else ""

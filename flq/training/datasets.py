@@ -99,6 +99,10 @@ FILES: Dict[str, FileKind] = {  # npz:FILE and so on
 
 ALIASES = {"fmnist": "fashion_mnist"}
 
+# Settings that concern other kinds of data. With the name own, boards may have data of several kinds.
+UNUSED = {"npz": ("label_column",), "images": ("channels_first", "label_column"), "csv": ("channels_first",)}
+MEANT_FOR = {"channels_first": "images in npz files", "label_column": "csv files"}
+
 
 def dataset_names() -> List[str]:
     """Return the names of all data sets and the forms of names of files."""
@@ -127,6 +131,7 @@ def resolve_dataset(settings: Settings) -> Settings:
         used.
     """
     section = settings.dataset._replace(name=_full_name(settings.dataset))
+    _check_used(section)
     if section.name in DATASETS:
         line = DATASETS[section.name]
         source = Source(line.input_shape, line.n_classes, line.class_names, section.scale)
@@ -190,6 +195,7 @@ def load_dataset(settings: Settings) -> Dataset:
         dataset.input_shape or n_classes, or as :func:`require_own_files`.
     """
     section = settings.dataset._replace(name=_full_name(settings.dataset))
+    _check_used(section)
     if section.name in DATASETS:
         require_own_files(settings)
         dataset = DATASETS[section.name].load(settings._replace(dataset=section))
@@ -299,7 +305,23 @@ def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:
             "dataset.name is %s, but there is no %s" % (section.name, os.path.abspath(path)),
             hint="a relative path is relative to dataset.data_dir or, without one, to the current folder",
         )
+    if FILES[prefix].what == "FILE" and not os.path.isdir(path) and not os.path.isfile(path):
+        raise DataError("%s is no file" % path)  # reading a pipe would wait for its writer
     return FILES[prefix], path
+
+
+def _check_used(section: DatasetSettings) -> None:
+    """Reject settings that have no effect on the data."""
+    if section.name == OWN:
+        return
+    kind = section.name.partition(":")[0]
+    defaults = DatasetSettings()
+    for key in UNUSED.get(kind, ("channels_first", "label_column")):
+        if getattr(section, key) != getattr(defaults, key):
+            raise DataError(
+                "dataset.%s has no effect on %s: it is for %s" % (key, section.name, MEANT_FOR[key]),
+                hint="leave it out",
+            )
 
 
 def _check_keys(section: DatasetSettings, source: Source) -> None:

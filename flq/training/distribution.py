@@ -16,7 +16,8 @@ import numpy as np
 from ..core.settings import DatasetSettings, Settings, SystemSettings
 from ..drawing.classes import class_figure
 from ..drawing.pictures import picture, replace
-from ..errors import DataError, FlqError
+from ..drawing.style import lacking
+from ..errors import DataError, FlqError, one_line
 from ..flags import TINY, Flags, within
 from ..output import make_output_safe
 from .dataset_flags import add_set, check_data_dir, section_with
@@ -187,6 +188,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if args.out is not None:
             draw(counts, _title(settings.dataset, args.workers), args.out, dataset.class_names)
             print("written: %s" % args.out)
+            absent = lacking("".join(dataset.class_names or ()))
+            if absent:
+                print(
+                    "note: no font here has %s: the figure shows numbers for such classes; Noto Sans CJK has Chinese "
+                    "letters" % one_line(absent[:MOST_LETTERS]),
+                    file=sys.stderr,
+                )
     except FlqError as error:
         print("%s: error: %s" % (PROGRAM, error), file=sys.stderr)
         return 2

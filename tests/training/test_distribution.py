@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from factory import settings_with
 
+from flq.drawing import style
 from flq.drawing.classes import class_figure
 from flq.errors import DataError
 from flq.training.datasets import load_dataset
@@ -67,6 +69,30 @@ def test_the_legend_has_the_names_of_the_classes():
     figure = class_figure(np.ones((2, 3), int), "spread", ["fig", "$x_{$", "a" * 50])
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["0 fig", r"1 \$x_{\$", "2 " + "a" * 15 + "..."]
+
+
+def test_names_without_glyphs_are_numbers_with_one_note(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(style, "FALLBACKS", ())
+    style.families.cache_clear()
+    style._glyphs.cache_clear()
+    names = ["\u732b", "dog", "\u9ce5\u732b"]
+    np.savez(str(tmp_path / "a.npz"), x_train=np.ones((60, 4, 4)), y_train=np.array(names)[np.arange(60) % 3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        texts = [text.get_text() for text in class_figure(np.ones((2, 3), int), "", names).legends[0].get_texts()]
+        path = str(tmp_path / "\u732b.png")
+        assert main(["--dataset", "npz:a.npz", "--data_dir", str(tmp_path), "--batch", "4", "--out", path]) == 0
+    assert texts == ["0", "1 dog", "2"]
+    notes = [line for line in capsys.readouterr().err.splitlines() if "font" in line]
+    assert len(notes) == 1 and notes[0].startswith("note: no font here has \u732b\u9ce5: the figure shows numbers")
+    style.families.cache_clear()
+    style._glyphs.cache_clear()
+
+
+def test_letters_that_a_font_has_are_drawn():
+    pytest.importorskip("matplotlib")
+    assert style.lacking("fig \u00e9 \u03b1 $") == ""
 
 
 def test_the_columns_have_the_names_of_the_classes_and_settings_may_be_given(tmp_path, capsys):

@@ -73,7 +73,7 @@ def test_a_file_may_be_named_in_place_of_its_folder(tmp_path):
 def test_a_file_beside_folders_of_classes_is_not_chosen_for_them(tmp_path):
     plant_csv(tmp_path)
     plant_images(tmp_path)
-    with pytest.raises(DataError, match="holds more than one data set: table.CSV, 0, 2"):
+    with pytest.raises(DataError, match="holds more than one data set: table.CSV, images in folders"):
         describe_files(section(tmp_path))
 
 

@@ -5,11 +5,12 @@ class.
 """
 
 import os
-from typing import Tuple
+from typing import List, Tuple
 
 from ...core.settings import DatasetSettings
 from ...errors import DataError
-from .class_folders import is_leftover
+from .class_folders import content_of, is_leftover
+from .seen import listed
 
 OWN = "own"
 EXPECTED = "expected an .npz file, a .csv file, or folders of images, one per class"
@@ -35,18 +36,36 @@ def find(data_dir: str) -> Tuple[str, str]:
             "this worker's data_dir %s cannot be read: %s" % (data_dir, error.strerror or error),
             hint="--data_dir names the folder with this worker's own data",
         ) from None
-    files = [name for name in names if kind_of(name) and os.path.isfile(os.path.join(data_dir, name))]
-    classes = [name for name in names if name.isdecimal() and os.path.isdir(os.path.join(data_dir, name))]
-    if len(files) > 1 or files and classes:
+    found = data_sets_in(data_dir)
+    if len(found) > 1:
         raise DataError(
-            "%s holds more than one data set: %s" % (data_dir, ", ".join((files + classes)[:5])),
+            "%s holds more than one data set: %s"
+            % (
+                data_dir,
+                listed(["images in folders" if path == data_dir else os.path.basename(path) for _, path in found]),
+            ),
             hint="--data_dir may also name one of the files",
         )
-    if files:
-        return kind_of(files[0]), os.path.join(data_dir, files[0])
+    if found:
+        return found[0]
     if any(os.path.isdir(os.path.join(data_dir, name)) for name in names):
         return "images", data_dir
     raise DataError("%s holds no data set, %s" % (data_dir, EXPECTED))
+
+
+def data_sets_in(folder: str) -> List[Tuple[str, str]]:
+    """Return kind and path of each data set in a folder: its files, and the folder itself if it has images in folders.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    top = content_of(folder)
+    paths = [os.path.join(folder, name) for name in top.others]
+    found = [(kind_of(path), path) for path in paths if kind_of(path) and os.path.isfile(path)]
+    classes = [content_of(os.path.join(folder, name)) for name in top.folders]
+    return found + ([("images", folder)] if any(content.images for content in classes) else [])
 
 
 def require_all_known(section: DatasetSettings) -> None:
