@@ -10,12 +10,16 @@ import contextlib
 import json
 import os
 import sys
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from ..errors import DataError
 
 BACKEND = "tensorflow"
 DEFAULTS: Dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+ALLOWED = {
+    "floatx": ("float16", "float32", "float64"),
+    "image_data_format": ("channels_first", "channels_last"),
+}  # what Keras asserts of keras.json
 
 
 def config_path() -> str:
@@ -29,9 +33,13 @@ def choose_backend() -> List[str]:
     if "keras" in sys.modules:
         return []
     asked = os.environ.get("KERAS_BACKEND")
-    where, backend = ("KERAS_BACKEND", asked) if asked else (config_path(), _backend_of_file())
+    content, invalid = _content_of_file()
+    where, backend = ("KERAS_BACKEND", asked) if asked else (config_path(), content.get("backend", BACKEND))
     os.environ["KERAS_BACKEND"] = BACKEND
-    return [] if backend == BACKEND else ["Keras: backend %s of %s is overridden by %s" % (backend, where, BACKEND)]
+    notes = [invalid] if invalid else []
+    if backend != BACKEND:
+        notes.append("Keras: backend %s of %s is overridden by %s" % (backend, where, BACKEND))
+    return notes
 
 
 def require_backend(keras: Any) -> None:
@@ -82,9 +90,26 @@ def compute_policy(keras: Any, mixed: bool, is_own: bool = False) -> Iterator[No
         mixed_precision.set_global_policy(policy)
 
 
-def _backend_of_file() -> str:
+def what_is_invalid() -> str:
+    """Return what is wrong with a value of keras.json that Keras asserts when it is imported, or ""."""
+    content, _ = _content_of_file()
+    for name, allowed in ALLOWED.items():
+        value = content.get(name, allowed[0])
+        if value not in allowed:
+            return "%s is %s, expected %s" % (name, json.dumps(value)[:40], " or ".join(allowed))
+    if not isinstance(content.get("epsilon", 1e-7), float):
+        return "epsilon is %s, expected a number such as 1e-7" % json.dumps(content["epsilon"])[:40]
+    return ""
+
+
+def _content_of_file() -> Tuple[Dict[str, Any], str]:
+    """Return the content of keras.json, empty if there is none, and a line for the log if it is invalid."""
+    path = config_path()
     try:
-        with open(config_path(), encoding="utf-8") as stream:
-            return str(json.load(stream).get("backend", BACKEND))
-    except (OSError, ValueError, AttributeError):  # Keras reads it, too, and complains where it must
-        return BACKEND
+        with open(path, encoding="utf-8") as stream:
+            content = json.load(stream)
+    except OSError:
+        return {}, ""
+    except ValueError as error:  # Keras passes over it
+        return {}, "Keras: %s is not used, since it is not valid JSON: %s" % (path, error)
+    return (content, "") if isinstance(content, dict) else ({}, "Keras: %s is not a JSON object" % path)

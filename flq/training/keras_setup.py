@@ -9,7 +9,7 @@ from ..device.board import find_board
 from ..device.files import system_root
 from ..errors import DataError
 from ..reasons import named_reason, reason_of
-from .keras_config import choose_backend, config_path, require_backend, set_defaults
+from .keras_config import choose_backend, config_path, require_backend, set_defaults, what_is_invalid
 from .keras_memory import FIRST_HINT, available_mb, set_gpu_memory
 from .keras_versions import has_deterministic_gpus, make_deterministic
 
@@ -68,6 +68,9 @@ def import_tensorflow() -> Any:
 
 
 def _keras_fails(error: Exception) -> DataError:
+    invalid = what_is_invalid()
+    if invalid:
+        return DataError("Keras cannot be imported: in %s %s" % (config_path(), invalid), hint="correct or remove it")
     hint = "Keras reads %s and the variables KERAS_*; is something there invalid?" % config_path()
     return DataError("Keras cannot be imported: %s" % named_reason(error), hint=hint)
 

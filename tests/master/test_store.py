@@ -15,7 +15,7 @@ from flq.engines.simulation import simulate
 from flq.errors import ConfigError, Conflict, Unavailable
 from flq.master.storage import store as store_module
 from flq.master.storage.journal import Batch, open_journal
-from flq.master.storage.resume import as_begun, begin_journal, check_may_resume, differences, hold, resume_run
+from flq.master.storage.resume import begin_journal, check_may_resume, differences, hold, resume_run
 from flq.master.storage.run_index import alone, make_run_folder
 from flq.master.storage.store import Store
 from flq.protocol.master_machine import MasterMachine
@@ -175,15 +175,6 @@ def test_another_configuration_is_refused_with_the_difference(make_master, tmp_p
             with pytest.raises(ConfigError, match="has done 5 rounds already, got system.max_rounds = %d" % n_rounds):
                 check_may_resume(past, shorter)
     past.journal.close()
-
-
-@pytest.mark.parametrize("scale, known", [(255.0, True), (1.0, True), (16.0, False), (4095.0, False)])
-def test_a_run_from_before_there_was_a_scale_has_none(make_master, scale, known):
-    settings = settings_of(make_master(*SMALL), scale=scale)
-    about = {"settings": {"dataset": {"name": "npz:a.npz"}}}
-    assert as_begun(about, settings).dataset.scale == (None if known else scale)
-    about["settings"]["dataset"]["scale"] = scale
-    assert as_begun(about, settings) == settings
 
 
 def test_a_run_that_is_over_is_extended_only_after_its_last_round(make_master, tmp_path):

@@ -96,21 +96,43 @@ def test_keras_home_is_read_too(bits, tmp_path):
 
 
 @pytest.mark.tf
-def test_invalid_settings_are_one_sentence_that_names_the_file(tmp_path):
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(floatx="float128"), 'floatx is "float128", expected float16 or float32 or float64'),
+        (dict(image_data_format="x", backend=7), 'image_data_format is "x", expected channels_first or channels_last'),
+        (dict(epsilon="small"), 'epsilon is "small", expected a number such as 1e-7'),
+    ],
+)
+def test_invalid_settings_are_one_sentence_that_names_the_file(tmp_path, changes, words):
     pytest.importorskip("tensorflow")
-    write(tmp_path / ".keras", floatx="float128")
+    write(tmp_path / ".keras", **changes)
     returned, lines, _, errors = child(tmp_path)
     last = errors.splitlines()[-1]
     assert returned == 1 and not lines
     assert last.startswith("flq.errors.DataError: Keras cannot be imported: ")
-    assert str(tmp_path / ".keras" / "keras.json") in last
+    assert "in %s %s" % (tmp_path / ".keras" / "keras.json", words) in last
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", '{"backend": "tensorflow"}', "\xff"])
-def test_a_file_that_names_no_other_backend_is_no_note(tmp_path, monkeypatch, content):
-    (tmp_path / "keras.json").write_bytes(content.encode("latin-1"))
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ('{"backend": "tensorflow"}', ""),
+        ("{}", ""),
+        (None, ""),
+        ("", "keras.json is not used, since it is not valid JSON: "),
+        ("{bad", "keras.json is not used, since it is not valid JSON: "),
+        ("\xff", "keras.json is not used, since it is not valid JSON: "),
+        ("[1]", "keras.json is not a JSON object"),
+        ('{"backend": "jax"}', "backend jax of "),
+    ],
+)
+def test_a_file_that_is_not_used_is_noted(tmp_path, monkeypatch, content, words):
+    if content is not None:
+        (tmp_path / "keras.json").write_bytes(content.encode("latin-1"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setattr(keras_config, "sys", type("", (), {"modules": {}}))
-    assert keras_config.choose_backend() == []
+    notes = keras_config.choose_backend()
+    assert len(notes) == bool(words) and all(words in note for note in notes)
     assert os.environ["KERAS_BACKEND"] == "tensorflow"

@@ -39,7 +39,7 @@ from ..records.artifacts import Results
 from ..records.wire_meter import Meter
 from ..routes.app import create_app
 from ..routes.starting import STARTING, Switch, starting_app
-from ..storage.resume import Past, as_begun, begin_journal, check_may_resume, hold
+from ..storage.resume import Past, begin_journal, check_may_resume, hold
 from ..storage.run_index import claimed, make_run_folder
 from ..storage.store import Store
 from .configured_sinks import sinks_of
@@ -61,7 +61,6 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
     """
     settings = resolve_dataset(config)
     if past is not None:
-        settings = as_begun(past.about, settings)
         check_may_resume(past, settings)
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
     max_connections = n_connections(

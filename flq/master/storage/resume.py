@@ -27,7 +27,6 @@ from .run_index import ON_A_DISK, Seen, alone, newest_unfinished, next_number, r
 logger = logging.getLogger(__name__)
 
 PARTS = "*.part", "*.partial.*"  # of flq.durable, and of Keras files, which need their own extension
-EARLIER_SCALES = (1.0, 255.0)  # of the user's own files, before FLQ had dataset.scale
 EXPORT = ".export-"  # prefix of a temporary folder with a requested Keras file
 
 
@@ -155,19 +154,6 @@ def _remove_leftovers(run_dir: str) -> None:
     remove_leftovers(os.path.join(folder, EXPORT + "*"), are_folders=True)
 
 
-def as_begun(about: Dict[str, Any], settings: Settings) -> Settings:
-    """Return the settings without dataset.scale if the run began before FLQ had it, and had the same scale then.
-
-    Parameters
-    ----------
-    about : dict
-        The first entry of the run's journal.
-    """
-    if "scale" in about["settings"]["dataset"] or settings.dataset.scale not in EARLIER_SCALES:
-        return settings
-    return settings._replace(dataset=settings.dataset._replace(scale=None))
-
-
 def check_may_resume(past: Past, settings: Settings) -> None:
     """Check that a run may be resumed with these settings.
 
@@ -199,7 +185,7 @@ def check_same_model(seen: Seen, settings: Settings) -> None:
     ConfigError
         If they would make another model.
     """
-    _refuse_another(seen.about["run_id"], seen.about, as_begun(seen.about, settings))
+    _refuse_another(seen.about["run_id"], seen.about, settings)
 
 
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
