@@ -30,8 +30,8 @@ Run FLQ on this machine, one master and some workers, and write the Excel file i
                            folder in results/ (default: the newest unfinished run)
   --setup_only             make the environment .venv, or check that it is complete, and exit
 
-A model of your own (model.name=package.module:function) and dataset.partition=local need flags of a worker: start
-./start_master.sh, and ./start_worker.sh for each worker with its own --model or --data_dir.
+A model of your own (model.name=package.module:function) and data of each worker's own (dataset.partition=local) need
+flags of a worker: start ./start_master.sh, and ./start_worker.sh for each worker with its --model or --data_dir.
 
 The first start makes .venv and installs the packages. The output of the programs is in logs/.
 Ctrl-C interrupts the run; the master first saves the results so far. A second Ctrl-C does not wait for it.
@@ -79,6 +79,12 @@ while (($# > 0)); do
         if (($# < 2)); then fail 2 "$1 needs a value; ./run_local.sh --help shows the flags."; fi
         ;;
     *) fail 2 "Unknown argument $1; ./run_local.sh --help shows the flags." ;;
+    esac
+    case "$1 $2" in
+    "--dataset own" | "--set "*dataset.name=own | "--set "*partition=local | "--set model.name="*:*)
+        fail 2 "Workers need flags of their own for $2 (--data_dir or --model): start ./start_master.sh and, for each \
+worker, ./start_worker.sh."
+        ;;
     esac
     case "$1" in
     --workers)
@@ -311,11 +317,19 @@ stop_on_failure() {
     exit "$((${3:-1} == 2 ? 2 : 1))"
 }
 
-# stop_on_refusal : the master has refused its settings; show its sentence, unless the terminal has it already.
-stop_on_refusal() {
-    end_everything
-    if [[ ! -t 1 ]]; then tail -n 1 "$master_output" >&2 || true; fi
-    exit 2
+# check_master_starts : stop if the master has ended. If it has refused its settings, show its sentence, unless the
+# terminal has it already.
+check_master_starts() {
+    local status=0
+    if is_running "$master_pid"; then return; fi
+    wait "$master_pid" 2>/dev/null || status=$?
+    if ((status == 2)); then
+        end_everything
+        if [[ ! -t 1 ]]; then tail -n 1 "$master_output" >&2 || true; fi
+        exit 2
+    fi
+    if ((status != 0)); then stop_on_failure "The master failed with exit status $status." "$master_output"; fi
+    stop_on_failure "The master ended before it served." "$master_output"
 }
 
 # wait_for_another_master STATUS : the master was killed; wait for the workers, which wait for another master.
@@ -387,13 +401,7 @@ unset FLQ_NOTIFY FLQ_NOTIFY_PROXY  # secrets for the master only: workers may ru
 deadline=$((SECONDS + HEALTH_TIMEOUT_S))
 until master_answers; do
     stop_on_signal
-    if ! is_running "$master_pid"; then
-        status=0
-        wait "$master_pid" 2>/dev/null || status=$?
-        if ((status == 2)); then stop_on_refusal; fi
-        if ((status != 0)); then stop_on_failure "The master failed with exit status $status." "$master_output"; fi
-        stop_on_failure "The master ended before it served." "$master_output"
-    fi
+    check_master_starts
     if ((SECONDS >= deadline)); then
         stop_on_failure "The master did not answer within $HEALTH_TIMEOUT_S s." "$master_output"
     fi
@@ -404,6 +412,11 @@ done
 until hear && [[ -n "$ready" ]] || ((SECONDS >= deadline)); do
     stop_on_signal
     pause
+    if ! is_running "$master_pid"; then
+        pause  # its last lines may be on their way
+        hear
+        if [[ -z "$ready" ]]; then check_master_starts; fi
+    fi
 done
 if [[ "$ready" =~ \(run\ ([^\)]*)\)$ ]]; then run_id="${BASH_REMATCH[1]}"; fi
 state_dir="$project_dir/state/run_local/${run_id:-$port}"

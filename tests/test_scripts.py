@@ -451,6 +451,9 @@ def test_unsuitable_python_is_named(project, environment, version_check):
         (["--rounds=-1"], "--rounds"),
         (["--port", "70000"], "--port"),
         (["x"], "x"),
+        (["--dataset", "own"], "need flags of their own for own (--data_dir or --model): start ./start_master.sh"),
+        (["--set=dataset.partition=local"], "for dataset.partition=local (--data_dir"),
+        (["--set", "model.name=my_models:small"], "for model.name=my_models:small (--data_dir or --model)"),
     ],
 )
 def test_wrong_argument_is_named_in_one_sentence(project, environment, arguments, word):
@@ -642,6 +645,35 @@ def test_master_that_never_serves_is_named_before_any_worker_starts(ready_projec
     failed = run([str(ready_project / "run_local.sh")], env=environment)
     assert failed.returncode == 1
     assert "The master failed" in failed.stderr and "total_workers is not a number" in failed.stderr
+    assert list((ready_project / "logs").glob("*_worker*.out")) == []
+
+
+REFUSING_MASTER = """
+import http.server, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        is_asked.set()
+is_asked = threading.Event()
+arguments = sys.argv[1:]
+if "serves" in " ".join(arguments):
+    server = http.server.HTTPServer(("127.0.0.1", int(arguments[arguments.index("--port") + 1])), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    is_asked.wait()
+print("12:00:00 reading data", file=sys.stderr)
+print("12:00:01 mode must be one of lowrank, bbit, got this", file=sys.stderr)
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("mode", ["this", "serves"])
+def test_settings_that_the_master_refuses_are_its_sentence_and_exit_code_2(ready_project, environment, mode):
+    (ready_project / "flq_master.py").write_text(REFUSING_MASTER)
+    failed = run([str(ready_project / "run_local.sh"), "--mode", mode], env=environment)
+    assert failed.returncode == 2
+    lines = [line for line in failed.stderr.splitlines() if "GET /healthz" not in line]
+    assert lines == ["12:00:01 mode must be one of lowrank, bbit, got this"]
     assert list((ready_project / "logs").glob("*_worker*.out")) == []
 
 
