@@ -3,7 +3,8 @@
 =================== ============== ===========================================================================
 dataset.partition   dataset.scale  the first report
 =================== ============== ===========================================================================
-local               null           decides the scale of the run: a worker that used another one builds again
+local               null           decides the scale of the run: a worker that used another one builds again, and
+                                   one whose values are far from -1..1 with that scale is rejected
 local               a number       decides nothing
 any other           any            fixes the checksum of the run: a worker whose data have another is rejected
 =================== ============== ===========================================================================
@@ -18,6 +19,9 @@ from ..core.settings import Settings
 from ..errors import Conflict
 from . import notes
 from .events import DATA, Note
+
+FITTING = (0.1, 2.0)  # the largest value of a worker's data, divided by a scale that another worker has chosen
+SCALE_HINT = "give all workers values of one range, or set dataset.scale"
 
 
 class First(NamedTuple):
@@ -77,15 +81,18 @@ class DataAgreement:
         Conflict
             If its data are not those of the run.
         """
-        if report is None or self.first is None:
+        first = self.first
+        if report is None or first is None or self._is_local and not self._decides_scale:
             return True
         if self._is_local:
-            return not self._decides_scale or report.scale == self.first.report.scale
-        if report.checksum != self.first.report.checksum:
-            error = Conflict(*_different(worker_id, report, self.first))
+            problem = None if _fits(report, first.report.scale) else _does_not_fit(worker_id, report, first)
+        else:
+            problem = None if report.checksum == first.report.checksum else _different(worker_id, report, first)
+        if problem is not None:
+            error = Conflict(*problem)
             self._tell(Note("worker %d is rejected: %s" % (worker_id, error), DATA, worker_id))
             raise error
-        return True
+        return not self._is_local or report.scale == first.report.scale
 
     def take(self, worker_id: int, report: Optional[DataReport]) -> None:
         """Keep the report of a worker that joins; tell the operator what is odd about it."""
@@ -111,8 +118,16 @@ class DataAgreement:
             return None
         return (
             "the values of %s, %s, are divided by %.7g, which worker %d has chosen for its values, %s; alone they "
-            "would be divided by %.7g: give all workers values of one range, or set dataset.scale"
-            % (who, value_range(report), first.scale, self.first.worker_id, value_range(first), report.auto_scale)
+            "would be divided by %.7g: %s"
+            % (
+                who,
+                value_range(report),
+                first.scale,
+                self.first.worker_id,
+                value_range(first),
+                report.auto_scale,
+                SCALE_HINT,
+            )
         )
 
     def _tell(self, note: Note) -> None:
@@ -153,6 +168,21 @@ class DataAgreement:
 def with_scale(settings: Settings, scale: Optional[float]) -> Settings:
     """Return settings with another ``dataset.scale``."""
     return settings._replace(dataset=settings.dataset._replace(scale=scale))
+
+
+def _fits(report: DataReport, scale: float) -> bool:
+    """Return whether a scale suits a worker's values, or is what it would choose itself."""
+    largest = max(abs(report.lowest), abs(report.highest)) / scale
+    return report.auto_scale == scale or FITTING[0] <= largest <= FITTING[1]
+
+
+def _does_not_fit(worker_id: int, report: DataReport, first: First) -> List[str]:
+    """Return the sentence and the hint for values that the scale of the run does not suit."""
+    words = "the values of worker %d, %s, are not in the range of the run: worker %d has %s, divided by %.7g"
+    return [
+        words % (worker_id, value_range(report), first.worker_id, value_range(first.report), first.report.scale),
+        SCALE_HINT,
+    ]
 
 
 def _different(worker_id: int, report: DataReport, first: First) -> List[str]:

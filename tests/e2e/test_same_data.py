@@ -64,13 +64,13 @@ def test_a_resumed_run_rejects_another_copy_and_its_master_is_warned_of_its_own(
 
 
 def plant(tmp_path, worker_id):
-    """Write a worker's own data, pixels at worker 0 and fractions at the other; return their folder."""
+    """Write a worker's own data, pixels at worker 0 and brighter ones at the other; return their folder."""
     generator = np.random.default_rng(worker_id)
     x, y = generator.integers(0, 60, (60, 4, 4)), np.arange(60) % 3
     x[np.arange(60), y] += 180
     folder = tmp_path / ("own%d" % worker_id)
-    folder.mkdir()
-    x = x.astype(np.uint8) if worker_id == 0 else (x / 255.0).astype(np.float32)
+    folder.mkdir(parents=True)
+    x = x.astype(np.uint8) if worker_id == 0 else x * 5 // 4
     np.savez(str(folder / "own.npz"), x_train=x, y_train=y)
     return str(folder)
 
@@ -83,10 +83,10 @@ def test_the_first_worker_decides_the_scale_and_the_simulation_makes_the_same_mo
     workers.append(cluster.worker(1, master.port, flags=("--data_dir", folders[1])))
     end_well(master, workers)
     warning = (
-        "0 to 1, are divided by 255, which worker 0 has chosen for its values, 0 to 239; alone they would be divided"
+        "0 to 298, are divided by 255, which worker 0 has chosen for its values, 0 to 239; alone they would be divided"
     )
-    assert "the values of worker 1, " + warning in master.text.replace("0.9372549", "1")
-    assert "the values of this worker, " + warning in workers[1].text.replace("0.9372549", "1")
+    assert "the values of worker 1, " + warning in master.text
+    assert "the values of this worker, " + warning in workers[1].text
     rows = {row[0]: row[1:] for row in master.sheets()["Data"]}
     assert rows["divided by"] == (255, 255, 255) and rows["training samples"] == (108, 54, 54)
 
@@ -99,3 +99,23 @@ def test_the_first_worker_decides_the_scale_and_the_simulation_makes_the_same_mo
     assert np.array_equal(model, simulation.simulate(settings, build=build).model)
     given = settings_of(*LOCAL, "dataset.scale=255")
     assert np.array_equal(model, simulation.simulate(given, build=build).model)
+
+
+def test_local_data_far_from_the_scale_of_the_run_are_rejected(cluster, tmp_path):
+    folders = [plant(tmp_path, worker_id) for worker_id in range(2)]
+    path = os.path.join(folders[1], "own.npz")
+    with np.load(path) as pixels:
+        fractions = dict(pixels, x_train=(pixels["x_train"] / 298.0).astype(np.float32))
+    master = cluster.master(*LOCAL)
+    first = cluster.worker(0, master.port, flags=("--data_dir", folders[0]))
+    master.wait_for("worker 0 joined")
+    np.savez(path, **fractions)
+    other = cluster.worker(1, master.port, flags=("--data_dir", folders[1]))
+    assert other.wait() == 2
+    assert other.text.rstrip().endswith(
+        "the values of worker 1, 0 to 1, are not in the range of the run: worker 0 has 0 to 239, divided by 255 "
+        "(give all workers values of one range, or set dataset.scale)"
+    )
+    plant(tmp_path / "again", 1)
+    right = str(tmp_path / "again" / "own1")
+    end_well(master, [first, cluster.worker(1, master.port, flags=("--data_dir", right))])

@@ -15,6 +15,7 @@ from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.master_state import capture, resume
 from flq.protocol.worker_events import Build, Built, CallPoll, CallRegister, Exit, Problem, Registered
 
+BRIGHT = FRACTIONS._replace(dtype="int64", highest=300.0, scale=1023.0, auto_scale=1023.0)
 SHARED, LOCAL = dict(partition="iid"), dict(partition="local")
 
 
@@ -109,20 +110,48 @@ def test_the_first_worker_decides_the_scale_of_local_data(past):
     if past != "same process":
         again(bench, past == "snapshot")
     n_entries = len(bench.journal)
-    reply = join(bench, 1, FRACTIONS)
+    reply = join(bench, 1, BRIGHT)
     assert not reply["joined"] and reply["settings"]["dataset"]["scale"] == 255.0 and len(bench.journal) == n_entries
     assert bench.machine.data.reports == {0: REPORT}
-    reply = join(bench, 1, FRACTIONS._replace(scale=255.0))
+    reply = join(bench, 1, BRIGHT._replace(scale=255.0))
     assert reply["joined"]
     assert reply["warning"] == (
-        "the values of this worker, 0 to 1, are divided by 255, which worker 0 has chosen for its values, 0 to 255; "
-        "alone they would be divided by 1: give all workers values of one range, or set dataset.scale"
+        "the values of this worker, 0 to 300, are divided by 255, which worker 0 has chosen for its values, 0 to 255; "
+        "alone they would be divided by 1023: give all workers values of one range, or set dataset.scale"
     )
     (told,) = [note for note in bench.notes if "alone they would be divided" in note]
-    assert told.startswith("the values of worker 1, 0 to 1, are divided by 255")
-    assert bench.machine.data.reports == {0: REPORT, 1: FRACTIONS._replace(scale=255.0)}
-    assert join(bench, 1, FRACTIONS._replace(scale=255.0), session="b")["warning"] is not None
+    assert told.startswith("the values of worker 1, 0 to 300, are divided by 255")
+    assert bench.machine.data.reports == {0: REPORT, 1: BRIGHT._replace(scale=255.0)}
+    assert join(bench, 1, BRIGHT._replace(scale=255.0), session="b")["warning"] is not None
     assert len([note for note in bench.notes if "alone they would be divided" in note]) == 1
+
+
+@pytest.mark.parametrize(
+    "first, second, values",
+    [
+        (REPORT, FRACTIONS, "0 to 1, are not in the range of the run: worker 0 has 0 to 255, divided by 255"),
+        (FRACTIONS, REPORT, "0 to 255, are not in the range of the run: worker 0 has 0 to 1, divided by 1"),
+    ],
+)
+def test_local_values_far_from_the_scale_of_the_run_are_rejected(first, second, values):
+    bench = Bench(min_workers=3, **LOCAL)
+    join(bench, 0, first)
+    before, n_entries = bench.machine.data.capture(), len(bench.journal)
+    for scale in (second.scale, first.scale):
+        error = join(bench, 1, second._replace(scale=scale))
+        assert isinstance(error, Conflict) and str(error) == (
+            "the values of worker 1, %s (give all workers values of one range, or set dataset.scale)" % values
+        )
+    assert len(bench.journal) == n_entries and bench.machine.data.capture() == before
+    assert [note for note in bench.notes if "is rejected" in note] == ["worker 1 is rejected: %s" % error]
+
+
+@pytest.mark.parametrize("highest", [26.0, 255.0, 510.0])
+def test_dark_and_bright_local_values_may_join(highest):
+    bench = Bench(min_workers=3, **LOCAL)
+    join(bench, 0, REPORT)
+    report = FRACTIONS._replace(highest=highest, scale=255.0)  # a table, whose own scale is 1
+    assert join(bench, 1, report)["joined"]
 
 
 def test_a_given_scale_is_never_changed():
@@ -191,11 +220,11 @@ def test_a_worker_with_another_scale_builds_again_once_and_joins():
 
 
 def test_a_task_that_ignores_the_scale_joins_nevertheless():
-    worker, bench = built(FRACTIONS, **LOCAL), Bench(min_workers=2, **LOCAL)
+    worker, bench = built(BRIGHT, **LOCAL), Bench(min_workers=2, **LOCAL)
     join(bench, 0, REPORT)
     worker.tell(scaled(worker, 255.0, joined=False))
-    action = worker.tell(Built(30, LAYOUT, FRACTIONS))  # which divides by 1 whatever the settings say
-    assert join(bench, 1, FRACTIONS._replace(scale=action.body["data"]["scale"]))["joined"]
+    action = worker.tell(Built(30, LAYOUT, BRIGHT))  # which divides by 1023 whatever the settings say
+    assert join(bench, 1, BRIGHT._replace(scale=action.body["data"]["scale"]))["joined"]
 
 
 def test_a_rejected_worker_exits_with_the_sentence():
