@@ -15,8 +15,10 @@ from local_master import TOKENS, LocalMaster
 from passage import pass_whole
 from playwright.sync_api import expect, sync_playwright
 from relay import Relay
+from reports import REPORT
 from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
 
+from flq.core.data_report import described
 from flq.core.statuses import STATUSES
 
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
@@ -359,6 +361,7 @@ def test_even_texts_that_the_master_would_reject_are_shown_as_text(browser, quie
             throttled=True,
         )
     ]
+    feed["state"]["data"] = dict(described(REPORT), class_names=[worst, "lime", "pear"])
     feed["log"]["items"] = [{"number": 1, "at": 1.0, "kind": worst, "text": worst, "worker_id": 0, "round_index": 1}]
     with Viewer(browser, quiet.port) as viewer:
         viewer.page.route("**/events", lambda route: route.fulfill(status=503, body="{}"))
@@ -369,6 +372,8 @@ def test_even_texts_that_the_master_would_reject_are_shown_as_text(browser, quie
             "() => ['#run-id', '#problem', '.who bdi', '#log bdi', '#log .kind', '.trouble'].map("
             "(selector) => document.querySelector(selector).textContent)"
         )
+        seen = viewer.page.evaluate("() => document.querySelector('#seen').textContent")
+        assert seen == "155 samples of 8 × 8 · 3 classes: %s, lime, pear · values 0 to 255, divided by 255" % worst
         assert texts == [worst] * 5 + ["throttled by heat or power; " + worst]
         assert viewer.page.evaluate("() => document.querySelectorAll('img, main b, main script').length") == 0
         around = viewer.page.evaluate(

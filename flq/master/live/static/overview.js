@@ -6,6 +6,8 @@ const RUNNING = ["LOBBY", "OPEN", "CLOSING"];
 const QUANTITIES = { "training loss": "lossOfTraining", "test loss": "lossOfTest", "loss on the workers' own data": "lossOfOwn",
   "updates of the workers": "updates" }; // of flq/report/divergence.py
 
+const MOST_NAMES = 10; // of classes
+
 const by = (id) => document.getElementById(id);
 
 function show(id, text) {
@@ -22,6 +24,8 @@ export function showOverview(state, rounds) {
   show("state", say(state.state));
   by("state").dataset.state = state.state;
   show("setup", [state.model, state.dataset, state.mode].filter(Boolean).join(" · "));
+  by("seen").hidden = !state.data;
+  show("seen", state.data ? seen(state.data) : "");
   by("stop-card").hidden = !isRunning(state);
   by("problem").hidden = !state.problem;
   show("problem", state.problem ?? "");
@@ -69,6 +73,17 @@ function showSnapshot(state, snapshot) {
     by("budget-meter").value = budget.last;
     show("budget-more", say("budgetMore", { bits: number(budget.bits), mean: percent(budget.mean) }));
   }
+}
+
+/** Return what was seen of the data; the names of classes may come from workers. */
+function seen(data) {
+  const names = (data.class_names ?? []).slice(0, MOST_NAMES), rest = data.n_classes - names.length;
+  const listed = names.length ? `: ${names.join(", ")}${rest > 0 ? say("andMore", { n: number(rest) }) : ""}` : "";
+  return [
+    say("samplesOf", { n: number(data.n_train + data.n_test), shape: data.shape.join(" × ") }),
+    say("classes", { n: number(data.n_classes) }) + listed,
+    say("valuesTo", { lowest: data.lowest, highest: data.highest }) + (data.scale === 1 ? "" : say("dividedBy", { scale: data.scale })),
+  ].join(" · ");
 }
 
 const times = (factor) => number(factor, factor < 10 ? 1 : 0);
