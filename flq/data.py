@@ -149,8 +149,17 @@ def _use(dataset: Dataset, section: DatasetSettings) -> List[str]:
 
 
 def _written(value) -> str:
+    """Return a value as a shell takes it; without control characters, which a terminal would obey."""
     text = value if isinstance(value, str) else json.dumps(value).replace(" ", "")
+    if not text.isprintable():
+        return "$'%s'" % "".join(
+            letter if letter.isprintable() and letter not in "'\\" else _in_hex(letter) for letter in text
+        )
     return text if not set(text) & set(" '\"\\$`&|;<>()*?[]#~!{}") else "'%s'" % text.replace("'", "'\\''")
+
+
+def _in_hex(letter: str) -> str:
+    return "".join("\\x%02x" % byte for byte in os.fsencode(letter))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from flq.config_file import load_config
 from flq.core.settings import DatasetSettings
-from flq.data import main, name_of
+from flq.data import _written, main, name_of
 from flq.errors import ConfigError
 from flq.training.dataset_flags import section_with
 
@@ -179,6 +179,27 @@ def test_wrong_flags_are_one_sentence_and_exit_code_2(capsys, arguments):
         main(arguments)
     errors = capsys.readouterr().err
     assert caught.value.code == 2 and errors.count("\n") == 1 and "error: " in errors
+
+
+@pytest.mark.parametrize("name", ["a\nb.csv", "c\x1b[31m d'e\\.csv", "caf\u00e9\t.csv"])
+def test_the_command_of_a_path_with_control_characters_names_it(check, name):
+    with open(name, "w") as table:
+        table.write(CSV)
+    code, said, _ = check(name)
+    assert code == 0 and all(line.isprintable() for line in said.splitlines()[3:])
+    command = "printf %%s %s" % said.splitlines()[-1].split("--set ")[1]
+    shown = subprocess.run(["bash", "-c", os.fsencode(command)], stdout=subprocess.PIPE, check=True).stdout
+    assert shown == b"dataset.name=csv:" + os.fsencode(name)
+
+
+def test_bytes_of_a_path_that_are_no_text_are_written_in_hex():
+    assert _written("csv:caf\udce9.csv") == "$'csv:caf\\xe9.csv'"
+
+
+def test_a_test_fraction_without_effect_is_noted(check):
+    note = "note: dataset.test_fraction has no effect: digits has a test set"
+    assert note in check("digits", "--set", "test_fraction=0.2")[1].splitlines()
+    assert "test_fraction has no effect" not in check("digits")[1] + check("fruit.csv", "--set", "test_fraction=0.2")[1]
 
 
 def test_an_alias_is_a_name():

@@ -259,7 +259,7 @@ def test_a_pipe_is_no_image(load, tmp_path):
     plant(tmp_path / "toy", TWO)
     os.mkfifo(str(tmp_path / "toy" / "dog" / "pipe.png"))
     seen = load({}).seen
-    assert seen.class_counts == (6, 6) and re.search("1 file of unknown kinds", seen.notes[0])
+    assert seen.class_counts == (6, 6) and re.search("1 file of an unknown kind", seen.notes[0])
 
 
 def test_many_files_of_other_kinds_are_counted_in_linear_time():

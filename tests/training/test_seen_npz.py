@@ -184,6 +184,10 @@ FIRST = np.zeros((12, 3, 8, 9), np.uint8)
         (toy(np.zeros((12, 3, 4, 4))), r"shape \(12, 3, 4, 4\), whose second axis .*input_shape=\[3,4,4\]"),
         (toy(np.zeros((12, 2, 3, 3))), r"shape \(12, 2, 3, 3\), whose second axis"),
         (toy(np.zeros((12, 1, 128, 9))), r"shape \(12, 1, 128, 9\), whose second axis"),
+        (
+            toy(x_test=X, y_test=np.array(["a", "b", "c"])[Y]),
+            r"y_train in toy.npz must be texts of shape \(n,\) as the other labels are, got dtype int64",
+        ),
         (toy(y=Y[None]), r"must be whole numbers of shape \(n,\), got .* \(1, 12\) .save them as y.ravel"),
         (
             toy(y=np.array([b"caf\xe9", b"caf\xea", b"tea"])[Y]),
@@ -223,6 +227,14 @@ def test_channels_may_be_first_if_the_setting_says_so(load):
         DataError, match="channels_first is true, but x_train in toy.npz has shape .* looks like the channels"
     ):
         load(toy(images((8, 9, 3))), channels_first=True)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (7,)])
+def test_channels_first_has_no_effect_without_channels(load, shape):
+    with pytest.raises(
+        DataError, match=r"channels_first is true, but x_train in toy.npz has no channels, its shape is"
+    ):
+        load(toy(images(shape)), channels_first=True)
 
 
 def test_a_shape_that_is_given_settles_where_the_channels_are(load):

@@ -193,8 +193,7 @@ def _check_empty(path: str, name: str, content: Content, section: DatasetSetting
             )
     if content.others:
         raise DataError(
-            "the folder %s has no images, but %s of unknown kinds (%s)"
-            % (folder, counted(len(content.others), "file"), listed(_kinds(content.others))),
+            "the folder %s has no images, but %s" % (folder, _of_unknown_kinds(content.others)),
             hint="convert them to .png or .jpg, or move the folder away if it is not a class",
         )
     if section.n_classes is None and section.partition != "local":
@@ -241,6 +240,16 @@ def _n_images(folder: str, depth: int) -> int:
     return len(content.images) + inner
 
 
+def _of_unknown_kinds(names: List[str]) -> str:
+    """Return how many files there are, and of what kinds."""
+    kinds = listed(_kinds(names))
+    return (
+        "1 file of an unknown kind (%s)" % kinds
+        if len(names) == 1
+        else "%d files of unknown kinds (%s)" % (len(names), kinds)
+    )
+
+
 def _kinds(names: List[str]) -> List[str]:
     """Return the endings of files, the most frequent first."""
     endings = Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names)
@@ -263,8 +272,8 @@ def _notes(path: str, top: Content, contents: Dict[str, Content]) -> List[str]:
     others = [name for content in contents.values() for name in content.others]
     if others:
         notes.append(
-            "%s of unknown kinds (%s) in the folders of %s %s not used"
-            % (counted(len(others), "file"), listed(_kinds(others)), path, "is" if len(others) == 1 else "are")
+            "%s in the folders of %s %s not used"
+            % (_of_unknown_kinds(others), path, "is" if len(others) == 1 else "are")
         )
     for name, content in contents.items():
         for inner in content.folders if content.images else ():

@@ -105,6 +105,11 @@ def shape_of_samples(shape: Tuple[int, ...], section: DatasetSettings, where: st
         )
     if 0 in shape:
         raise DataError("%s has no values, its shape is %s" % (where, shape))
+    if len(shape) != 4 and section.channels_first and section.name.startswith("npz:"):
+        raise DataError(
+            "dataset.channels_first is true, but %s has no channels, its shape is %s" % (where, shape),
+            hint="leave it out",
+        )
     given = section.input_shape
     if len(shape) == 2:
         fits = given is not None and int(np.prod(given)) == shape[1]
@@ -279,6 +284,8 @@ def completed(
     )
     if seen.is_rows:
         seen = _with_columns(seen, *x)
+    if not seen.is_held_out and section.test_fraction != DatasetSettings().test_fraction:
+        seen = seen._replace(notes=seen.notes + ("dataset.test_fraction has no effect: %s has a test set" % where,))
     choice = choose_scale(seen, section, known_scale)
     odd = name_warnings(names, where)
     if section.partition != "local":

@@ -168,7 +168,8 @@ def _labels(
     for name, part in zip(names, parts):
         if part.ndim != 1 and part.shape[1:] != (1,) or part.dtype.kind not in "US":
             raise DataError(
-                "%s in %s must be texts of shape (n,), got dtype %s of shape %s" % (name, path, part.dtype, part.shape)
+                "%s in %s must be texts of shape (n,)%s, got dtype %s of shape %s"
+                % (name, path, " as the other labels are" if len(parts) > 1 else "", part.dtype, part.shape)
             )
         places += ["%s[%d]" % (name, i) for i in range(len(part))]
         texts += [_text(label, places[len(texts) + i], path).strip() for i, label in enumerate(part.ravel().tolist())]
