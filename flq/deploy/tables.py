@@ -68,10 +68,14 @@ def workers_table(
 
 
 def manifest_table(manifests: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table of class counts by worker."""
+    """Return a table of class counts by worker, with the range and scale of values if any worker tells them."""
     n_classes = max([len(found.get("classes", [])) for found in manifests] or [0])
-    rows = [["worker", "samples", "shape", *("class %d" % index for index in range(n_classes))]]
+    has_values = any(found.get("values") for found in manifests)
+    heads = ["values", "scale"] * has_values
+    rows = [["worker", "samples", "shape", *heads, *("class %d" % index for index in range(n_classes))]]
     for found in manifests:
+        values = found.get("values")
+        told = ["%(lowest).4g..%(highest).4g" % values, "%.7g" % values["scale"]] if values else [NOTHING] * 2
         counts = list(found.get("classes", []))
         shape = "x".join(str(size) for size in found.get("input_shape") or []) or NOTHING
         rows.append(
@@ -79,6 +83,7 @@ def manifest_table(manifests: Sequence[Mapping[str, Any]]) -> str:
                 str(found.get("worker_id", NOTHING)),
                 str(found.get("n_samples", NOTHING)),
                 shape,
+                *told[: len(heads)],
                 *(str(count) for count in counts),
                 *[NOTHING] * (n_classes - len(counts)),
             ]

@@ -41,6 +41,7 @@ __all__ = [
     "load_dataset",
     "require_own_files",
     "resolve_dataset",
+    "values_of_files",
 ]
 
 DIGITS_WHITE = 16.0
@@ -238,6 +239,26 @@ def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape
         if kind is not FILES["images"]:
             raise
         return counts, None
+
+
+def values_of_files(section: DatasetSettings, n_classes: int) -> Optional[Seen]:
+    """Return what is seen in a worker's own arrays or table; None for images, which would have to be decoded.
+
+    Parameters
+    ----------
+    section : DatasetSettings
+        As for :func:`describe_files`.
+    n_classes : int
+        Their number of classes.
+
+    Raises
+    ------
+    DataError
+        As :func:`load_dataset`.
+    """
+    section = section._replace(name=_full_name(section), n_classes=n_classes)
+    kind, path = _file_of(section)
+    return None if kind is FILES["images"] else kind.load(path, Settings(dataset=section)).seen
 
 
 def _full_name(section: DatasetSettings) -> str:

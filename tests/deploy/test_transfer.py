@@ -9,7 +9,7 @@ import pytest
 from flq.deploy.framing import ReplyFrame
 from flq.deploy.release import files_of, make_release
 from flq.deploy.ssh import DeployError
-from flq.deploy.tables import table
+from flq.deploy.tables import manifest_table, table
 from flq.deploy.transfer import Lines, unpack
 
 
@@ -130,3 +130,15 @@ def test_lines_of_a_login_script_are_not_handed_on():
 
 def test_columns_are_as_wide_as_they_need():
     assert table([["a", "b"], ["long", "c"]]) == "a     b\nlong  c"
+
+
+def test_the_table_of_manifests_has_ranges_if_any_worker_tells_its_own():
+    first = {"worker_id": 0, "n_samples": 5, "classes": [2, 3], "input_shape": [8, 8, 1]}
+    assert "values" not in manifest_table([first])
+    values = {"dtype": "uint8", "lowest": 0.0, "highest": 255.0, "scale": 255.0}
+    lines = manifest_table([first, dict(first, worker_id=1, values=values)]).splitlines()
+    assert lines[0].split() == "worker samples shape values scale class 0 class 1".split()
+    assert [line.split() for line in lines[1:]] == [
+        ["0", "5", "8x8x1", "-", "-", "2", "3"],
+        ["1", "5", "8x8x1", "0..255", "255", "2", "3"],
+    ]
