@@ -24,7 +24,7 @@ from .heap import keep_few_arenas
 from .records.artifacts import config_text
 from .runtime.assembly import serve
 from .storage.resume import check_same_model, find_run, resume_run
-from .storage.run_index import newest_unfinished
+from .storage.run_index import newest_unfinished, see
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def _print_config(args: argparse.Namespace, project_dir: str) -> int:
     if args.start_once is not None:
         past = newest_unfinished(results_dir)
     elif args.resume is not None:
-        past = find_run(args.resume, results_dir)
+        past = see(find_run(args.resume, results_dir))
         config, run_id = _config_of(past.about, args, config), past.about["run_id"]
     settings = resolve_dataset(config)
     task = make_task(settings)

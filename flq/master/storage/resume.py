@@ -22,7 +22,7 @@ from ...locks import lock
 from ...report.recorded import is_journalled
 from ...run_end import KEY, RunEnd, end_of
 from .journal import NAME, Journal, create, open_journal
-from .run_index import ON_A_DISK, Seen, alone, newest_unfinished, next_number, refuse_a_copy, see
+from .run_index import ON_A_DISK, Seen, alone, newest_unfinished, next_number, refuse_a_copy
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def resume_run(name: str, results_dir: str) -> Past:
     FlqError
         If its journal cannot be read, or the newest run cannot be determined.
     """
-    run_dir = find_run(name, results_dir).run_dir
+    run_dir = find_run(name, results_dir)
     lock = hold(run_dir)
     try:
         journal = open_journal(run_dir)
@@ -125,25 +125,25 @@ def resume_run(name: str, results_dir: str) -> Past:
         raise
 
 
-def find_run(name: str, results_dir: str) -> Seen:
-    """Return the run of a name or path; the empty name is the newest unfinished run.
+def find_run(name: str, results_dir: str) -> str:
+    """Return the folder of a run, given by name or path; the empty name is the newest unfinished run.
 
     Raises
     ------
     ConfigError
         If there is none.
     FlqError
-        If its journal cannot be read, or the newest run cannot be determined.
+        If the newest run cannot be determined.
     """
     if name:
         for path in (os.path.join(results_dir, name), name):
             if is_journalled(path):
-                return see(path)
+                return path
         raise ConfigError("there is no run %s in %s" % (name, results_dir), "the folder of a run contains %s" % NAME)
     newest = newest_unfinished(results_dir)
     if newest is None:
         raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
-    return newest
+    return newest.run_dir
 
 
 def _remove_leftovers(run_dir: str) -> None:
