@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from typing import Any, Dict
 
 from ..config_file import load_config
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         if args.resume is None:
             return serve(args, config, project_dir)
         past = resume_run(args.resume, results_dir)
-        with past.lock:
+        with past.lock, closing(past.journal):  # a rejected run is left as it was
             return serve(args, _config_of(past.about, args, config), project_dir, past)
     except Unavailable as error:
         logger.error("%s", error)

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import sqlite3
+from contextlib import ExitStack, closing
 from typing import IO, Any, Dict, List, NamedTuple
 
 import numpy as np
@@ -107,9 +108,9 @@ def resume_run(name: str, results_dir: str) -> Past:
         If its journal cannot be read, or the newest run cannot be determined.
     """
     run_dir = find_run(name, results_dir)
-    lock = hold(run_dir)
-    try:
-        journal = open_journal(run_dir)
+    with ExitStack() as opened:  # closed again if the run cannot be resumed
+        lock = opened.enter_context(hold(run_dir))
+        journal = opened.enter_context(closing(open_journal(run_dir)))
         about = journal.about()
         refuse_a_copy(run_dir, about["run_id"], results_dir)
         if about["software"] != software():
@@ -119,10 +120,9 @@ def resume_run(name: str, results_dir: str) -> Past:
                 _as_text(software()),
             )
         _remove_leftovers(run_dir)
-        return Past(about["run_id"], run_dir, layout_from_json(about["layout"]), journal, lock, about)
-    except BaseException:
-        lock.close()
-        raise
+        past = Past(about["run_id"], run_dir, layout_from_json(about["layout"]), journal, lock, about)
+        opened.pop_all()
+    return past
 
 
 def find_run(name: str, results_dir: str) -> str:
