@@ -16,11 +16,23 @@ from ..drawing.pictures import write_pictures
 from ..errors import FlqError
 from .axes import share_axis, spread_amount_axis
 from .charts import ChartLine, line_chart, place
-from .compare_table import COUNT, FACTS, PAYLOAD, SHARE, WIRE, Measure, as_text, choose_thresholds, remarks, tabulate
+from .compare_table import (
+    COUNT,
+    FACTS,
+    PAYLOAD,
+    SHARE,
+    WIRE,
+    Measure,
+    as_text,
+    choose_thresholds,
+    coverage,
+    remarks,
+    tabulate,
+)
 from .labels import labels_of
 from .overlay import overlay
-from .runs import find_runs
-from .seeds import group_by_setting, mean_of
+from .runs import find_runs, path_of
+from .seeds import at_common_rounds, group_by_setting, mean_of
 from .sheets import fill, fit_to_pages, writing
 from .stored import StoredRun, shown
 
@@ -68,17 +80,19 @@ def compare(
     """
     if os.path.realpath(out) in map(os.path.realpath, paths):
         raise FlqError("%s is one of the compared files" % out, "write to another with --out")
+    _check_each_once(paths, results_dir)
     runs = _with_distinct_names([(path, run) for path in paths for run in find_runs(path, results_dir)])
     groups = group_by_setting(runs)
+    covered = [at_common_rounds(group) for group in groups]
     means = [mean_of(group) for group in groups]
     if labels and len(labels) != len(means):
-        what = "runs" if len(means) == len(runs) else "settings; runs that differ only in the seed are one"
-        raise FlqError("there must be a label for each of the %d %s, got %d" % (len(means), what, len(labels)))
+        shared = "" if len(means) == len(runs) else " (runs that differ only in the seed share one)"
+        raise FlqError("expected %d labels%s, got %d" % (len(means), shared, len(labels)))
     means = [run._replace(name=shown(label)) for run, label in zip(means, labels or labels_of(means))]
     measure = WIRE if all(run.has_wire for run in runs) else PAYLOAD
-    thresholds = sorted(set(thresholds)) or choose_thresholds(runs)
+    thresholds = sorted(set(thresholds)) or choose_thresholds([run for group in covered for run in group])
     names = [run.name for run in means]
-    table = tabulate(groups, names, measure, thresholds)
+    table = tabulate(covered, names, measure, thresholds)
     singles = None
     if len(means) < len(runs):
         singles = tabulate([[run] for run in runs], [run.name for run in runs], measure, thresholds)
@@ -86,8 +100,23 @@ def compare(
     figure = overlay(means, names, measure.name, [measure.bytes_of(run.curve) for run in means])
     folder, name = os.path.split(os.path.splitext(out)[0])
     pictures = [] if figure is None else write_pictures(figure, folder, name)
-    sentences = "\n".join(textwrap.fill(sentence, width) for sentence in remarks(groups, names, measure, thresholds))
-    return "%s\n\n%s" % (as_text(table, width), sentences), [out] + pictures
+    sentences = [*remarks(covered, names, measure, thresholds), *coverage(groups, covered, names)]
+    below = "\n".join(textwrap.fill(sentence, width) for sentence in sentences)
+    return "%s\n\n%s" % (as_text(table, width), below), [out] + pictures
+
+
+def _check_each_once(paths: Sequence[str], results_dir: str) -> None:
+    """Check that no run is given twice: it would be a sample of its own.
+
+    Raises
+    ------
+    FlqError
+        If one is, or a run does not exist.
+    """
+    found = [os.path.realpath(path_of(path, results_dir)) for path in paths]
+    for index, path in enumerate(paths):
+        if found[index] in found[:index]:
+            raise FlqError("%s is given twice" % shown(path), "name each run once")
 
 
 def _with_distinct_names(found: Sequence[Tuple[str, StoredRun]]) -> List[StoredRun]:

@@ -1,7 +1,7 @@
 """The table of a comparison: accuracies, and the rounds, uploads, bits and bytes that they took.
 
-Several runs with different seeds have two rows, their mean and their standard deviation (SD, divisor n - 1). A number
-that is unknown for one of them is unknown in both.
+Several runs with different seeds have two rows, their mean and their standard deviation (SD, divisor n - 1), over the
+rounds that all of them have. A number that is unknown for one of them is unknown in both.
 
 Example
 -------
@@ -14,6 +14,8 @@ import re
 import textwrap
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
+from .labels import LONGEST as LONGEST_NAME
+from .seeds import MAX_ROUNDS
 from .stored import StoredRun
 from .text_table import shorten, text_table
 
@@ -31,7 +33,6 @@ NUMBERS = {
 }  # with the formats of means
 ONE_RUN, MEAN, SD = "one run", "mean of %d seeds", "SD of %d seeds"  # statistics
 FILE = "file"
-LONGEST_NAME = 28  # characters, in the text
 
 
 class Measure(NamedTuple):
@@ -139,6 +140,21 @@ def as_text(table: Any, width: int) -> str:
     parts = [1 + len(texts) + index for index, title in enumerate(numbers) if title.startswith("rounds to ")]
     lines = text_table([RUN, *texts, *broken], rows, width, 1 + len(texts), parts)
     return lines if not facts else "%s\n\n%s" % (textwrap.fill(facts, width), lines)
+
+
+def coverage(
+    groups: Sequence[Sequence[StoredRun]], covered: Sequence[Sequence[StoredRun]], names: Sequence[str]
+) -> Iterator[str]:
+    """Yield sentences on runs that have not all rounds, and on groups whose numbers cover the common rounds only."""
+    section, key = MAX_ROUNDS
+    for name, group, common in zip(names, groups, covered):
+        for run in group:
+            n_rounds = run.settings.get(section, {}).get(key)
+            if isinstance(n_rounds, int) and len(run.curve) < n_rounds:
+                yield "%s has %d of %d rounds." % (run.name, len(run.curve), n_rounds)
+        n_common = len(common[0].curve)
+        if any(len(run.curve) > n_common for run in group):
+            yield "%s: the numbers cover the %d rounds that all %d seeds have." % (name, n_common, len(group))
 
 
 def remarks(

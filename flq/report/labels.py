@@ -6,6 +6,7 @@ Example
     # ['lowrank', 'fedavg']
 """
 
+from collections import defaultdict
 from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from .config_sheet import DERIVED_SETTINGS
@@ -16,14 +17,19 @@ LONGEST = 40  # characters of a label of settings
 
 
 def labels_of(runs: Sequence[StoredRun]) -> List[str]:
-    """Return the shortest distinct labels: modes, modes and bits, the settings that differ, or the runs' names."""
-    for labels in (
+    """Return the shortest distinct labels: modes, modes and bits, the settings that differ, or the runs' names.
+
+    A run whose settings, except for the seed, are those of an earlier one has "seed N again" in its label.
+    """
+    repeats = _repeats(runs)
+    for found in (
         [run.mode for run in runs],
         [" ".join([run.mode, *_bits(run.settings.get("flq_algorithm", {}))]) for run in runs],
         _differing(runs, {SEED, *DERIVED_SETTINGS}),
         _differing(runs, {SEED}),
     ):
-        if all(run.mode for run in runs) and len(set(labels)) == len(runs):
+        labels = [", ".join(filter(None, parts)) for parts in zip(found, repeats)]
+        if all(run.mode for run in runs) and len(set(labels)) == len(runs) and max(map(len, labels)) <= LONGEST:
             return labels
     return [run.name for run in runs]
 
@@ -49,7 +55,21 @@ def _differing(runs: Sequence[StoredRun], without: Set[Tuple[str, str]]) -> List
     keys = [key for key in found[0] if key not in without and len({settings.get(key) for settings in found}) > 1]
     keys.sort(key=lambda key: key != ("flq_algorithm", "mode"))
     labels = [", ".join(_text(key, run.settings[section].get(key)) for section, key in keys) for run in runs]
-    return labels if max(map(len, labels)) <= LONGEST else []
+    return labels
+
+
+def _repeats(runs: Sequence[StoredRun]) -> List[str]:
+    """Return for each run which seed of an earlier setting it repeats; empty if none."""
+    n_seen: Dict[Any, int] = defaultdict(int)
+    repeats = []
+    for number, run in enumerate(runs):
+        settings = settings_that_matter(run)
+        seed = settings.pop(SEED, None)
+        setting = (run.dataset, run.accuracy_of, run.loss_of, tuple(sorted(settings.items()))) if settings else number
+        times = n_seen[setting]
+        n_seen[setting] += 1
+        repeats.append("" if not times else "seed %s again%s" % (seed, "" if times == 1 else " (%d)" % times))
+    return repeats
 
 
 def _text(key: str, value: Any) -> str:

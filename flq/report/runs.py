@@ -25,9 +25,19 @@ def find_runs(name: str, results_dir: str) -> List[StoredRun]:
     FlqError
         If there is no such run, or it cannot be read.
     """
-    if os.path.isfile(name) or name.endswith(".xlsx"):
-        return read_runs(name)
-    return [_run_of(read_journal(find_folder(name, results_dir)))]
+    path = path_of(name, results_dir)
+    return [_run_of(read_journal(path))] if is_journalled(path) else read_runs(path)
+
+
+def path_of(name: str, results_dir: str) -> str:
+    """Return the path of a workbook, or the folder of a run.
+
+    Raises
+    ------
+    FlqError
+        If there is no such run.
+    """
+    return name if os.path.isfile(name) or name.endswith(".xlsx") else find_folder(name, results_dir)
 
 
 def find_folder(name: str, results_dir: str) -> str:

@@ -20,7 +20,7 @@ def group_by_setting(runs: Sequence[StoredRun]) -> List[List[StoredRun]]:
     """Return the runs in groups that differ only in the seed, in the order of their first runs.
 
     A run is alone if its settings are unknown. Of two runs with the same seed, the second begins another group: they
-    are no independent samples.
+    are no independent samples. The runs of a group have at least their first round in common.
     """
     groups: Dict[Hashable, List[StoredRun]] = defaultdict(list)
     times_seen: Dict[Hashable, int] = defaultdict(int)
@@ -29,7 +29,8 @@ def group_by_setting(runs: Sequence[StoredRun]) -> List[List[StoredRun]]:
         if run.settings and run.curve["round"].is_unique:
             settings = settings_that_matter(run)
             seed = settings.pop(SEED, None)
-            setting = (run.dataset, run.accuracy_of, run.loss_of, tuple(sorted(settings.items())))
+            first = run.curve["round"].min()
+            setting = (run.dataset, run.accuracy_of, run.loss_of, first, tuple(sorted(settings.items())))
             times_seen[setting, seed] += 1
             setting = (setting, times_seen[setting, seed])
         groups[setting].append(run)
@@ -46,6 +47,15 @@ def settings_that_matter(run: StoredRun) -> Dict[Tuple[str, str], str]:
     }
 
 
+def at_common_rounds(runs: Sequence[StoredRun]) -> List[StoredRun]:
+    """Return the runs of a group with curves of the rounds that all of them have; a single run as it is."""
+    if len(runs) == 1:
+        return list(runs)
+    curves = [run.curve.set_index("round") for run in runs]
+    common = sorted(set.intersection(*(set(curve.index) for curve in curves)))
+    return [run._replace(curve=curve.loc[common].reset_index()) for run, curve in zip(runs, curves)]
+
+
 def mean_of(runs: Sequence[StoredRun]) -> StoredRun:
     """Return a run whose curve is the mean of several, and its spread their standard deviation (divisor n - 1).
 
@@ -55,10 +65,10 @@ def mean_of(runs: Sequence[StoredRun]) -> StoredRun:
     if len(runs) == 1:
         return runs[0]
     name = "%s and %d more" % (runs[0].name, len(runs) - 1)
-    curves = [run.curve.set_index("round") for run in runs]
-    common = sorted(set.intersection(*(set(curve.index) for curve in curves)))
-    values = np.stack([curve.loc[common].to_numpy() for curve in curves])
-    mean, spread = (_like(runs[0].curve, common, of) for of in (values.mean(axis=0), values.std(axis=0, ddof=1)))
+    curves = [run.curve.set_index("round") for run in at_common_rounds(runs)]
+    values = np.stack([curve.to_numpy() for curve in curves])
+    rounds = list(curves[0].index)
+    mean, spread = (_like(runs[0].curve, rounds, of) for of in (values.mean(axis=0), values.std(axis=0, ddof=1)))
     return runs[0]._replace(name=name, curve=mean, spread=spread, n_runs=len(runs))
 
 

@@ -1,5 +1,7 @@
 """Several seeds of one setting: one row, one line, with their spread."""
 
+import os
+
 import pytest
 from factory import settings_with
 from openpyxl import load_workbook
@@ -216,9 +218,54 @@ def test_the_settings_that_differ_name_a_row(run, one, two, expected):
     assert labels_of([read_runs(path)[0] for path in (run("a", [0.5], **one), run("b", [0.5], **two))]) == expected
 
 
+def test_a_row_covers_the_rounds_that_all_seeds_have_and_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
+    paths = [run("a", [0.5, 0.75, 0.9], max_rounds=3, seed=1), run("b", [0.25, 0.5], max_rounds=3, seed=2)]
+    text, _ = compare(paths, str(tmp_path / "out.xlsx"), [0.9], width=250)
+    workbook = load_workbook(str(tmp_path / "out.xlsx"))
+    mean, spread = table_of(workbook["Compare"])
+    assert (mean["rounds"], spread["rounds"]) == (2, 0)
+    assert (mean["final accuracy (%)"], mean["best accuracy (%)"]) == (0.625, 0.625)
+    assert (mean["wire (bytes)"], mean["rounds to 90%"]) == (4800, None)
+    assert [row["rounds"] for row in table_of(workbook["Runs"])] == [3, 2]
+    assert text.splitlines()[-2:] == [
+        "b.xlsx has 2 of 3 rounds.",
+        "bbit: the numbers cover the 2 rounds that all 2 seeds have.",
+    ]
+
+
+def test_complete_runs_cause_no_sentence_on_rounds(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
+    paths = [run("a", [0.5, 0.75], max_rounds=2, seed=1), run("b", [0.25, 0.5], max_rounds=2, seed=2)]
+    text, _ = compare(paths, str(tmp_path / "out.xlsx"), [0.9], width=250)
+    assert " of 2 rounds" not in text and "the numbers cover" not in text
+
+
+def test_a_repeated_seed_is_named_in_the_label(run):
+    paths = [run("a", [0.5], seed=1), run("b", [0.5], seed=2), run("c", [0.5], seed=2), run("d", [0.5], lr=0.2)]
+    means = [mean_of(group) for group in group_by_setting([read_runs(path)[0] for path in paths[:3]])]
+    assert labels_of(means) == ["bbit", "bbit, seed 2 again"]
+    means = [mean_of(group) for group in group_by_setting([read_runs(path)[0] for path in paths])]
+    assert labels_of(means) == ["lr 0.1", "lr 0.1, seed 2 again", "lr 0.2"]
+
+
+def test_a_run_that_is_given_twice_is_rejected(run, tmp_path):
+    path = run("a", [0.5], seed=1)
+    with pytest.raises(FlqError, match=r"a.xlsx is given twice \(name each run once\)"):
+        compare([path, os.path.relpath(path)], str(tmp_path / "out.xlsx"))
+
+
+def test_a_label_of_settings_is_printed_whole(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
+    paths = [run("a", [0.5], local_epochs=10, total_workers=16), run("b", [0.5], local_epochs=20, total_workers=32)]
+    text, _ = compare(paths, str(tmp_path / "out.xlsx"), width=80)
+    for path, label in zip(paths, labels_of([read_runs(path)[0] for path in paths])):
+        assert len(label) > 28 and label in text, (path, label)
+
+
 def test_there_is_a_label_per_setting(run, tmp_path):
     paths = [run("a", [0.5], seed=1), run("b", [0.5], seed=2), run("c", [0.5], mode="fedavg")]
-    with pytest.raises(FlqError, match="each of the 2 settings; runs that differ only in the seed are one, got 3"):
+    with pytest.raises(FlqError, match=r"expected 2 labels \(runs that differ only in the seed share one\), got 3"):
         compare(paths, str(tmp_path / "out.xlsx"), labels=["x", "y", "z"])
     compare(paths, str(tmp_path / "out.xlsx"), labels=["ours", "theirs"])
     assert [row["run"] for row in table_of(load_workbook(str(tmp_path / "out.xlsx"))["Compare"])] == [
