@@ -38,7 +38,7 @@ from flq.core.settings import GRANT_ORDERS, MEMORIES, UPDATES, Settings, rules_f
 from flq.core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from flq.core.worker_step import first_state, propose
 from flq.durable import writing
-from flq.errors import CodecError, FlqError
+from flq.errors import CodecError, DataError, FlqError
 from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
 from flq.reasons import named_reason
@@ -385,7 +385,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     task = make_task(settings)
     task.check()  # reports bad settings before TensorFlow starts, which takes seconds
     for warning in all_warnings(task.seen, given.dataset.scale is not None):
-        print("warning: %s" % in_flags(warning), file=sys.stderr)
+        print("warning: %s" % in_flags(warning, of_data=True), file=sys.stderr)
     path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
     with writing("the Excel file cannot be written", args.out, "--out must be a writable folder"):
         os.makedirs(args.out, exist_ok=True)
@@ -457,7 +457,7 @@ class Progress:
     def tell(self, notes: List[str]) -> None:
         """Print a task's notes on stderr, and remove them."""
         while notes:
-            (print if self._bar is None else self._bar.write)(in_flags(notes.pop(0)), file=sys.stderr)
+            (print if self._bar is None else self._bar.write)(in_flags(notes.pop(0), of_data=True), file=sys.stderr)
 
     def show(
         self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int, bits_down: int
@@ -488,7 +488,7 @@ def guarded_main(argv: Optional[Sequence[str]] = None) -> int:
     except CodecError as error:
         code, sentence = 1, "the training has diverged: %s; lower --lr or --server_lr" % error
     except FlqError as error:
-        code, sentence = 2, in_flags(str(error))
+        code, sentence = 2, in_flags(str(error), of_data=isinstance(error, DataError))
     except KeyboardInterrupt:
         code, sentence = 130, "stopped"
     except Exception as error:  # TensorFlow may raise any

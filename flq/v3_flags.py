@@ -6,10 +6,12 @@ Example
 '--b must be in 1..8 with --mode bbit, got 32 (use --mode fedavg to send float32)'
 >>> in_flags("memory must be mirror, got 'flq' (leave flq_algorithm.memory null)")
 "--memory must be mirror, got 'flq' (omit --memory)"
+>>> in_flags("line 3, column 2 (lr_decay) must be a number (dataset.label_column names the column)", of_data=True)
+'line 3, column 2 (lr_decay) must be a number (--set dataset.label_column names the column)'
 """
 
 import re
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Pattern, Tuple
 
 from .core.codecs import MODES
 from .core.settings import MEMORIES, UPDATES, Settings
@@ -49,17 +51,19 @@ VALUES: Dict[str, Iterable[str]] = {  # of settings whose names are words: they 
 EDGE = r"(?<![\w/.'\"=-])"  # no part of a path or of a text between quotation marks
 
 
-def _rules() -> List[Tuple[str, str]]:
-    """Return patterns and their replacements, in the order in which they apply."""
-    rules = []
+def _words() -> Iterator[Tuple[str, str]]:
+    """Yield patterns of settings without their section, and the flags in their place."""
     for key, values in VALUES.items():
         follows = r"(?= (?:%s)\b)" % "|".join(values)
-        rules += [(EDGE + "in %s" % key + follows, "with --" + key), (EDGE + key + follows, "--" + key)]
+        yield from [(EDGE + "in %s" % key + follows, "with --" + key), (EDGE + key + follows, "--" + key)]
     for key, flag in FLAGS.items():
         bare = key.partition(".")[2]
-        rules.append((EDGE + re.escape(key) + r"(?![\w.])", "--" + flag))
-        rules.append((EDGE + bare + (r"(?![\w.])" if "_" in bare else r"(?= must be\b)"), "--" + flag))
-    return rules + [
+        yield EDGE + bare + (r"(?![\w.])" if "_" in bare else r"(?= must be\b)"), "--" + flag
+
+
+def _names() -> List[Tuple[str, str]]:
+    """Return patterns of settings with their section, and the flags in their place, in the order to apply them."""
+    return [(EDGE + re.escape(key) + r"(?![\w.])", "--" + flag) for key, flag in FLAGS.items()] + [
         (r"leave (--\w+) null", r"omit \1"),
         (r"(--\w+) must be null", r"\1 must be left out"),
         (r"set (--\w+) to false", r"give \1 0"),
@@ -67,17 +71,26 @@ def _rules() -> List[Tuple[str, str]]:
         (r", or (--\w+) to null", r", or omit \1"),
         (r"set (dataset\.\w+)( to |=)", r"add --set \1="),
         (r"(give|leave) (dataset\.\w+)", r"\1 --set \2"),
+        (EDGE + r"(dataset\.\w+)(?= names)", r"--set \1"),
     ]
 
 
-RULES = [(re.compile(pattern), words) for pattern, words in _rules()]
+def _compiled(rules: Iterable[Tuple[str, str]]) -> List[Tuple[Pattern[str], str]]:
+    return [(re.compile(pattern), words) for pattern, words in rules]
 
 
-def in_flags(sentence: str) -> str:
-    """Return a sentence about settings with the flags of flq_fed_v3.py in their place."""
+WORDS, NAMES = _compiled(_words()), _compiled(_names())
+
+
+def in_flags(sentence: str, of_data: bool = False) -> str:
+    """Return a sentence about settings with the flags of flq_fed_v3.py in their place.
+
+    A sentence about data may contain words from files, such as the columns of a table; in it, a setting is only what is
+    named with its section.
+    """
     if sentence.startswith("--set "):  # it lists the settings that --set takes
         return sentence
-    for pattern, words in RULES:
+    for pattern, words in NAMES if of_data else WORDS + NAMES:
         sentence = pattern.sub(words, sentence)
     return sentence
 

@@ -208,3 +208,27 @@ def test_the_flags_of_the_reference_are_those_of_its_parser(monkeypatch):
     assert set(vars(args)) - set(FLAGS.values()) == {"overrides", "eval_every", "out"}
     assert in_flags("/data/b_up/mode bbit.csv and 'memory flq'") == "/data/b_up/mode bbit.csv and 'memory flq'"
     assert isinstance(flq_fed_v3.settings_of(args), Settings)
+
+
+@pytest.mark.parametrize(
+    "sentence, expected",
+    [
+        (
+            "a.csv: line 3, column 2 (lr_decay) must be a number (dataset.label_column names the column of the class)",
+            "a.csv: line 3, column 2 (lr_decay) must be a number (--set dataset.label_column names the column of the "
+            "class)",
+        ),
+        ("no such file: /data/the mode bin must be.csv", "no such file: /data/the mode bin must be.csv"),
+        ("dataset.partition is local, but x has no files", "--partition is local, but x has no files"),
+    ],
+)
+def test_words_of_files_stay_as_they_are_in_sentences_on_data(sentence, expected):
+    assert in_flags(sentence, of_data=True) == expected
+
+
+def test_the_reference_names_the_columns_of_a_file_as_they_are(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("batch_size,lr_decay,y\n" + "1,2,0\n3,4,1\n" * 10 + "1,x,0\n")
+    argv = ["--dataset", "csv:%s" % (tmp_path / "a.csv"), "--model", "mlp"]
+    assert flq_fed_v3.guarded_main([*argv, "--out", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err
+    assert "(lr_decay)" in errors and "--lr_decay" not in errors
