@@ -19,9 +19,9 @@ LONGEST = 40  # characters of a label of settings
 def labels_of(runs: Sequence[StoredRun]) -> List[str]:
     """Return the shortest distinct labels: modes, modes and bits, the settings that differ, or the runs' names.
 
-    A run whose settings, except for the seed, are those of an earlier one has "seed N again" in its label.
+    Beside the mean of several seeds, a run that repeats a seed of the same setting has "seed N again" in its label.
     """
-    repeats = _repeats(runs)
+    repeats = _repeats(runs) if any(run.n_runs > 1 for run in runs) else [""] * len(runs)
     for found in (
         [run.mode for run in runs],
         [" ".join([run.mode, *_bits(run.settings.get("flq_algorithm", {}))]) for run in runs],

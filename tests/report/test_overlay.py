@@ -111,5 +111,5 @@ def test_the_command_writes_the_figure_beside_the_workbook_with_names_by_hand(tm
         "ours $x$",
         "=theirs",
     ]
-    with pytest.raises(FlqError, match="a label for each of the 2 runs, got 1"):
+    with pytest.raises(FlqError, match="expected 2 labels, got 1"):
         compare(paths, out, labels=["one"])
