@@ -6,6 +6,11 @@ import runpy
 import documents
 import pytest
 
+from flq.core.layout import Layout, Tensor
+from flq.core.settings import Settings, public, to_json
+from flq.report.config_sheet import config_lines
+from flq.report.summary import Totals, summary
+
 ENGLISH = sorted(path.name for path in (documents.PROJECT / "docs").glob("*.md"))
 CHINESE = sorted(path.name for path in (documents.PROJECT / "docs" / "zh").glob("*.md"))
 BOTH = sorted(set(ENGLISH) & set(CHINESE))
@@ -82,6 +87,23 @@ def test_the_picture_equals_the_output_of_its_program():
     folder = documents.PROJECT / "docs" / "img"
     drawn = runpy.run_path(str(folder / "architecture.py"))["picture"]
     assert (folder / "architecture.svg").read_text(encoding="utf-8") == drawn()
+
+
+@pytest.mark.parametrize(
+    "text, n_lines, n_settings",
+    [
+        (english("tutorial.md"), r"the run in (\d+) lines", r"(\d+) settings and their values"),
+        (chinese("tutorial.md"), r"用 (\d+) 行概括这次运行", r"(\d+) 项设置及其取值"),
+    ],
+    ids=["english", "chinese"],
+)
+def test_the_tutorial_counts_the_lines_of_its_workbook(text, n_lines, n_settings):
+    totals, layout = Totals([], (0, 0), (0, 0), (0, 0)), Layout((Tensor("kernel", (10, 5)),))
+    lines = summary("20260801_120003_ab12", "", [], totals, Settings(), "", layout)
+    assert [int(number) for number in re.findall(n_lines, text)] == [len(lines)]
+    assert [int(number) for number in re.findall(n_settings, text)] == [len(config_lines(public(to_json(Settings()))))]
+    row = 2 + [line.label for line in lines].index("wire down after the last round (bytes)")
+    assert re.findall(r"=SUM\(Rounds!P2:P31\)\+B(\d+)", text) == [str(row)]
 
 
 # What is compared would be missed if it were not there.
