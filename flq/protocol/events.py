@@ -169,6 +169,8 @@ class RoundReport(NamedTuple):
         The longest of any worker.
     round_s : float
         From open to close.
+    n_nonfinite : int
+        Members whose update was not finite.
     """
 
     round_index: int
@@ -184,6 +186,7 @@ class RoundReport(NamedTuple):
     training_s: float
     waiting_s: float
     round_s: float
+    n_nonfinite: int = 0  # since format 6 of the journal
 
 
 class RoundClosed(NamedTuple):
@@ -215,12 +218,13 @@ class RunEnded(NamedTuple):
     reason: str
 
 
-JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, CONTESTED, HEAVY, DATA = NOTE_KINDS = (
+JOINED, BACK, GONE, RESYNC, UNABLE, NONFINITE, UNCHANGED, BLOCKED, CONTESTED, HEAVY, DATA = NOTE_KINDS = (
     "joined",
     "back",
     "lost",
     "resync",
     "unable",
+    "nonfinite",
     "unchanged",
     "blocked",
     "shared",
@@ -235,10 +239,10 @@ class Note(NamedTuple):
     Attributes
     ----------
     kind : str
-        One of ``NOTE_KINDS``: a worker joined, is back, is lost, starts over because its mirror differs, or could
-        not train; a round left the model unchanged; something between a worker and the master rejected the worker's
-        update; two processes use one worker's identity; one worker holds most of the weight; or data differ that should
-        not.
+        One of ``NOTE_KINDS``: a worker joined, is back, is lost, starts over because its mirror differs, could not
+        train, or got an update that is not finite; a round left the model unchanged; something between a worker and
+        the master rejected the worker's update; two processes use one worker's identity; one worker holds most of the
+        weight; or data differ that should not.
     worker_id : int or None
         The worker that it is about; None = no particular one.
     """

@@ -52,7 +52,7 @@ from .member import Member
 from .membership import Membership
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
-from .roll_call import OpenRound
+from .roll_call import OpenRound, trouble_of
 from .round_machine import RoundMachine, Ruling
 from .wire import VERSION, Link, link_of
 
@@ -316,8 +316,9 @@ class MasterMachine:
             return self._resync(event, member)
         if answer.kind is Kind.SKIP and ruling.status is not None:
             self._withdraw(answer.worker_id)
-            if answer.loss != answer.loss and not answer.blocked:
-                self._emit(notes.unable(answer.worker_id, answer.round_index))
+            trouble = trouble_of(answer)
+            if trouble is not None and trouble != self.rounds.attendance_of(answer.worker_id).trouble:
+                self._emit(notes.no_update(trouble, answer.worker_id, answer.round_index))
         if ruling.is_news:
             self._emit(Journalled(event))
         self.rounds.record(answer, ruling)

@@ -69,6 +69,8 @@ class Answer(NamedTuple):
     blocked : int
         Only in a skip that replaces an upload: the HTTP status with which something between worker and master rejected
         the upload; 0 = none.
+    is_unable : bool
+        Only in a skip: the device had too little memory to train.
     """
 
     kind: Kind
@@ -87,6 +89,7 @@ class Answer(NamedTuple):
     held_back: Optional[HeldBack] = None
     coded: Optional[Coded] = None
     blocked: int = 0
+    is_unable: bool = False
 
     @property
     def sent(self) -> Optional[Payload]:

@@ -1,7 +1,12 @@
 """The notes of the master's machine: each is one sentence for the operator's log."""
 
-from .events import BACK, BLOCKED, CONTESTED, DATA, GONE, HEAVY, JOINED, RESYNC, UNABLE, UNCHANGED, Note
+from .events import BACK, BLOCKED, CONTESTED, DATA, GONE, HEAVY, JOINED, NONFINITE, RESYNC, UNABLE, UNCHANGED, Note
 from .messages import Answer
+
+NO_UPDATE = {
+    UNABLE: "cannot train in round %d: its device has too little memory; its log says what helps",
+    NONFINITE: "has nothing to send in round %d: its update was not finite; lower model.lr",
+}
 
 
 def joined(worker_id: int, n_samples: int, epoch: int, resumes: bool, is_ahead: bool) -> Note:
@@ -37,14 +42,9 @@ def resync(worker_id: int, epoch: int) -> Note:
     return Note(text, RESYNC, worker_id)
 
 
-def unable(worker_id: int, round_index: int) -> Note:
-    """Say that a worker's update was not finite."""
-    return Note(
-        "worker %d has nothing to send in round %d: its update was not finite; lower model.lr"
-        % (worker_id, round_index),
-        UNABLE,
-        worker_id,
-    )
+def no_update(kind: str, worker_id: int, round_index: int) -> Note:
+    """Say why a worker has no update: UNABLE or NONFINITE."""
+    return Note("worker %d %s" % (worker_id, NO_UPDATE[kind] % round_index), kind, worker_id)
 
 
 def blocked(answer: Answer) -> Note:

@@ -5,8 +5,8 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..core.codecs import Payload
 from ..core.statuses import REFUSED, SKIPPED, STATUSES, UPLOADED
-from .events import RoundReport
-from .messages import Answer
+from .events import NONFINITE, UNABLE, RoundReport
+from .messages import Answer, Kind
 from .traffic import Traffic
 
 
@@ -23,6 +23,8 @@ class Attendance:
         The last round in which its offers come last, because it did not use a grant.
     blocked : int
         How many of its updates something between it and the master rejected.
+    trouble : str or None
+        Of its last answer; see :func:`trouble_of`.
     training_s, waiting_s : float
     last_loss, last_round
         Of its last answer; the loss is None if the answer had none.
@@ -34,6 +36,7 @@ class Attendance:
         self.training_s = self.waiting_s = 0.0
         self.last_loss: Optional[float] = None
         self.last_round = 0
+        self.trouble: Optional[str] = None
 
 
 class OpenRound:
@@ -107,7 +110,16 @@ class OpenRound:
             training_s=max((answer.training_s for answer in self.answers.values()), default=0.0),
             waiting_s=max((answer.waiting_s for answer in self.answers.values()), default=0.0),
             round_s=now - self.opened,
+            n_nonfinite=sum(trouble_of(answer) == NONFINITE for answer in self.answers.values()),
         )
+
+
+def trouble_of(answer: Answer) -> Optional[str]:
+    """Return the kind of the note on a worker that has no update: UNABLE or NONFINITE; None if it has trained."""
+    if answer.is_unable:
+        return UNABLE
+    has_no_loss = answer.kind is Kind.SKIP and answer.loss != answer.loss
+    return NONFINITE if has_no_loss and not answer.blocked else None
 
 
 def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:

@@ -33,10 +33,20 @@ from ..errors import BadValues, Conflict
 from .events import OffersDue, RoundDue
 from .messages import Answer, Kind, Outcome
 from .options import RunOptions
-from .roll_call import Attendance, OpenRound
+from .roll_call import Attendance, OpenRound, trouble_of
 
 HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight, and of an equal share: one of two workers has about half anyway
-SAVED = ("passed_over", "last_until", "blocked", "tally", "training_s", "waiting_s", "last_loss", "last_round")
+SAVED = (
+    "passed_over",
+    "last_until",
+    "blocked",
+    "tally",
+    "training_s",
+    "waiting_s",
+    "last_loss",
+    "last_round",
+    "trouble",
+)
 
 
 class Phase(Enum):
@@ -273,6 +283,7 @@ class RoundMachine:
             attendance.waiting_s += answer.waiting_s
             attendance.last_loss = answer.loss if answer.loss == answer.loss else None
             attendance.last_round = answer.round_index
+            attendance.trouble = trouble_of(answer)
         attendance.blocked += bool(answer.blocked)
 
     def miss(self, worker_id: int, status: str) -> None:

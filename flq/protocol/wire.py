@@ -43,7 +43,7 @@ KEY_MARK = ":"  # between a worker's token and its session key
 NEEDS_OFFER, ENDED = 1, 2  # flags of a plan
 HAS_HELD_BACK = 1  # flag in the header of an answer
 CODING_SHIFT, CODING = 1, 3 << 1  # flags of a payload: the number of its coding; core/codecs/lossless.py
-IS_BLOCKED = 8  # flag in the header of a skip
+IS_BLOCKED, IS_UNABLE = 8, 16  # flags in the header of a skip
 HTTP_STATUSES = (100, 599)
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
@@ -97,6 +97,7 @@ def encode(message: Message, link: Link) -> Buffers:
             fixed, flags = fixed + HELD_BACK.pack(*message.held_back), HAS_HELD_BACK
         if message.blocked:
             fixed, flags = fixed + BLOCKED.pack(message.blocked), flags | IS_BLOCKED
+        flags |= IS_UNABLE * message.is_unable
         if message.kind is Kind.UPLOAD:
             sent, codec_id = message.sent, message.codec_id
             assert sent is not None  # of an upload
@@ -228,7 +229,7 @@ _FLAGS = {
     kind: (
         HAS_HELD_BACK * (kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD))
         | CODING * (kind in _WITH_PAYLOAD)
-        | IS_BLOCKED * (kind is Kind.SKIP)
+        | (IS_BLOCKED | IS_UNABLE) * (kind is Kind.SKIP)
     )
     for kind in Kind
 }
@@ -305,6 +306,7 @@ def _message(
         held_back,
         coded,
         blocked,
+        bool(flags & IS_UNABLE),
     )
 
 

@@ -341,16 +341,24 @@ class WorkerMachine:
 
     def _unable(self, event: Unable, now: float) -> Action:
         return self._skip_round(
-            "cannot train in round %d: %s" % (self._plan.round_index, event.reason), event.training_s, None
+            "cannot train in round %d: %s" % (self._plan.round_index, event.reason),
+            event.training_s,
+            None,
+            is_unable=True,
         )
 
-    def _skip_round(self, note: str, training_s: float, held_back: Optional[HeldBack]) -> Action:
+    def _skip_round(
+        self, note: str, training_s: float, held_back: Optional[HeldBack], is_unable: bool = False
+    ) -> Action:
         """Skip this round, without a loss; the memories do not change."""
         self.notes.append(note)
         unchanged = self.memory._replace(clock=self.memory.clock + 1)
-        return self._save_answer(Proposal(None, 0.0, unchanged, unchanged), float("nan"), training_s, held_back)
+        nothing = Proposal(None, 0.0, unchanged, unchanged)
+        return self._save_answer(nothing, float("nan"), training_s, held_back, is_unable)
 
-    def _save_answer(self, proposal: Proposal, loss: float, training_s: float, held_back: Optional[HeldBack]) -> Action:
+    def _save_answer(
+        self, proposal: Proposal, loss: float, training_s: float, held_back: Optional[HeldBack], is_unable: bool = False
+    ) -> Action:
         """Have the answer of this round saved: the update, or a skip."""
         plan, payload = self._plan, proposal.payload
         self._seq += 1
@@ -365,6 +373,7 @@ class WorkerMachine:
             training_s=training_s,
             waiting_s=self._waiting_s,
             held_back=held_back,
+            is_unable=is_unable,
         )
         if payload is not None:
             mirror_crc = fingerprint(proposal.if_applied.mirror) if self._rules.has_mirrors else 0

@@ -5,10 +5,15 @@ import math
 
 import pytest
 from factory import settings_with
+from local_master import WAIT_S, HttpWorker
 from report_rows import a_round
 
+from flq.errors import OutOfMemory
 from flq.master.runtime.divergences import Divergences
-from flq.protocol.events import UNABLE, UNCHANGED, Note, RoundReport
+from flq.protocol.events import UNCHANGED, Note, RoundReport
+from flq.protocol.exchange import Local
+from flq.protocol.worker_events import Train
+from flq.run_end import Stage
 
 REPORT = RoundReport(1, {}, None, *[0] * 10)
 
@@ -44,13 +49,22 @@ def test_a_round_with_a_huge_loss_is_reported_with_advice(divergences, said, cap
 
 
 @pytest.mark.parametrize(
-    "kind, training_loss, diverges",
-    [(UNABLE, None, True), (UNABLE, 2.0, False), (UNCHANGED, 2.0, True), ("joined", None, False)],
+    "kind, n_nonfinite, training_loss, diverges",
+    [
+        ("nonfinite", 1, None, True),
+        ("", 1, None, True),  # the note comes once per episode
+        ("nonfinite", 1, 2.0, False),
+        (UNCHANGED, 0, 2.0, True),
+        ("unable", 0, None, False),
+        ("joined", 0, None, False),
+    ],
 )
-def test_a_round_diverges_if_no_worker_has_a_finite_update(divergences, said, kind, training_loss, diverges):
+def test_a_round_diverges_if_no_worker_has_a_finite_update(
+    divergences, said, kind, n_nonfinite, training_loss, diverges
+):
     divergences.close_round(REPORT)
     divergences.note(Note("<text>", kind, 3))
-    divergences.close_round(REPORT._replace(round_index=2, training_loss=training_loss))
+    divergences.close_round(REPORT._replace(round_index=2, training_loss=training_loss, n_nonfinite=n_nonfinite))
     assert [index for index, _ in said] == [2] * diverges
     for round_index in range(3, 13):  # notes count in their own round
         divergences.close_round(REPORT._replace(round_index=round_index))
@@ -61,6 +75,27 @@ def test_a_resumed_run_does_not_repeat_what_was_said(divergences, said):
     divergences.resume([a_round(1, test_loss=2.0), a_round(2, test_loss=math.nan)])
     divergences.evaluated(a_round(3, test_loss=math.nan))
     assert said == [] and divergences.now.round_index == 2
+
+
+def test_a_worker_with_too_little_memory_is_no_divergence(make_master, caplog):
+    caplog.set_level(logging.INFO)
+    master = make_master("total_workers=1", "min_workers=1", "system.max_rounds=6")
+    worker = HttpWorker(master, 0)
+
+    def train(action):
+        worker.trainer.local_update = refuse if action.round_index > 2 else worker.trainer.local_update
+        return Local.train(worker, action)
+
+    def refuse(*_):
+        raise OutOfMemory("the device has too little memory for a batch of 16")
+
+    worker.methods = {**worker.methods, Train: train}
+    worker.run()
+    assert master.run.ending.wait(Stage.SAVED, WAIT_S)
+    assert master.run.status["divergence"] is None and "diverges" not in caplog.text and "model.lr" not in caplog.text
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("worker 0 cannot train")]
+    assert said == ["worker 0 cannot train in round 3: its device has too little memory; its log says what helps"]
+    assert [item.text for item in master.run.feed.news.newest() if item.kind == "unable"] == said
 
 
 def test_a_run_with_a_step_that_is_too_large_says_so_everywhere(make_master, run_workers, caplog):

@@ -9,7 +9,7 @@ from flq.core.statuses import STATUSES
 from flq.master.live.news import BEGAN, DIVERGED, KINDS, WENT_ON, Item
 from flq.master.live.page_files import FOLDER
 from flq.master.routes.openapi import STATES
-from flq.protocol.events import BACK, CONTESTED, GONE, HEAVY, JOINED, RESYNC, UNABLE
+from flq.protocol.events import BACK, CONTESTED, GONE, HEAVY, JOINED, NONFINITE, RESYNC, UNABLE
 from flq.report.divergence import OWN, TEST, TRAINING, UPDATES
 
 PAGE = Path(FOLDER)
@@ -40,7 +40,7 @@ def test_chinese_texts_are_chinese():
 
 def test_chinese_log_lines_need_only_values_of_their_kind():
     sentences = texts_of("zh", "SENTENCES")
-    about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE, CONTESTED, HEAVY}
+    about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE, NONFINITE, CONTESTED, HEAVY}
     assert set(sentences) == about_a_worker | {BEGAN, DIVERGED, WENT_ON}
     for kind, text in sentences.items():
         asked = set(re.findall(r"\{(\w+)\}", text))

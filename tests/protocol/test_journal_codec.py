@@ -40,6 +40,7 @@ ANSWERS = st.builds(
     blocked=st.just(0),
 )
 ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, blocked=413))
+ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, is_unable=True))
 
 
 def answered(answer):

@@ -1060,6 +1060,30 @@ def test_a_non_finite_update_is_reported():
     before = list(bench.notes)
     assert bench.verdict(0, Kind.SKIP) is NOTED
     assert bench.notes == before
+    assert [report.n_nonfinite for report in bench.reports] == [1, 0]
+
+
+def test_why_a_worker_has_no_update_is_said_once_per_episode():
+    bench, nan = open_bench(1), float("nan")
+    no_memory = {"loss": nan, "is_unable": True}
+    for changes in (no_memory, no_memory, {"loss": nan}, {"loss": nan}, no_memory, {}, no_memory):
+        assert bench.verdict(0, Kind.SKIP, **changes) is NOTED
+    said = [note for note in bench.notes if "cannot train" in note or "not finite" in note]
+    assert [
+        ("too little memory" in note, "in round %d:" % index in note) for note, index in zip(said, (1, 3, 5, 7))
+    ] == [(True, True), (False, True), (True, True), (True, True)]
+    assert len(said) == 4 and not any("lr" in note for note in said if "memory" in note)
+    assert [report.n_nonfinite for report in bench.reports] == [0, 0, 1, 1, 0, 0, 0]
+    assert {report.training_loss for report in bench.reports} == {None, 1.0}
+    assert bench.replayed().rounds.attendance[0].trouble == bench.machine.rounds.attendance[0].trouble == "unable"
+
+
+def test_a_late_skip_says_nothing_of_its_trouble():
+    bench = open_bench(2, round_deadline_s=5.0, quorum=1)
+    bench.all_upload(1)
+    bench.wait(6)
+    assert bench.verdict(0, Kind.SKIP, loss=float("nan"), is_unable=True, round_index=1) is Outcome.LATE
+    assert not any("memory" in note for note in bench.notes)
 
 
 # -- anything at all -------------------------------------------------------------------------

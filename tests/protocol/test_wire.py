@@ -151,6 +151,12 @@ def test_the_status_that_blocked_an_update_is_the_last_field_of_a_skip():
     assert flagged[PREFIX_SIZE:] == plain[PREFIX_SIZE:] + struct.pack("<H", 413)
 
 
+def test_a_skip_of_a_device_that_cannot_train_has_a_flag_and_no_more_bytes():
+    skip = UPLOAD.without_payload(Kind.SKIP)
+    plain, flagged = joined(skip), joined(skip._replace(is_unable=True))
+    assert (flagged[7], plain[7]) == (16, 0) and flagged[PREFIX_SIZE:] == plain[PREFIX_SIZE:]
+
+
 @pytest.mark.parametrize("status", [0, 99, 600, 65535])
 def test_an_invalid_http_status_is_rejected(status):
     answer = joined(UPLOAD.without_payload(Kind.SKIP))[PREFIX_SIZE:]
@@ -158,9 +164,10 @@ def test_an_invalid_http_status_is_rejected(status):
     assert type(error) is BadValues and "must be in 100..599, got %d" % status in error.detail
 
 
+@pytest.mark.parametrize("flag", [8, 16])
 @pytest.mark.parametrize("kind", [Kind.OFFER, Kind.UPLOAD, Kind.VERDICT, Kind.PLAN, Kind.DELTA])
-def test_only_a_skip_is_blocked(kind):
-    assert type(refused(framed(kind, 4 if kind in (Kind.UPLOAD, Kind.DELTA) else 0, b"", flags=8))) is WireError
+def test_only_a_skip_is_blocked_or_of_a_device_that_cannot_train(kind, flag):
+    assert type(refused(framed(kind, 4 if kind in (Kind.UPLOAD, Kind.DELTA) else 0, b"", flags=flag))) is WireError
 
 
 def test_numbers_of_kinds_and_outcomes_are_fixed():
@@ -230,15 +237,17 @@ seconds = st.floats(0, 2.0**100, width=32)
         ),
     ),
     blocked=st.sampled_from([0, 100, 413, 599]),
+    is_unable=st.booleans(),
 )
 def test_answers_survive_the_wire(
-    kind, numbers, loss, energy, cost_bits, state_crc, training_s, waiting_s, bits, held_back, blocked
+    kind, numbers, loss, energy, cost_bits, state_crc, training_s, waiting_s, bits, held_back, blocked, is_unable
 ):
     message = Answer(
         kind,
         *(numbers + (loss, energy, cost_bits, state_crc, training_s, waiting_s)),
         held_back=held_back,
         blocked=blocked if kind is Kind.SKIP else 0,
+        is_unable=is_unable and kind is Kind.SKIP,
     )
     if kind is Kind.UPLOAD:
         message = message._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size)

@@ -38,6 +38,7 @@ from flq.protocol.worker_events import (
     VerdictReceived,
 )
 from flq.protocol.worker_machine import BETWEEN_RUNS_S, WorkerMachine
+from flq.protocol.worker_state import from_state, to_state
 
 LINK = link_of("run", LAYOUT)
 START = start_values(LAYOUT, 42)
@@ -279,6 +280,7 @@ def test_an_upload_contains_worker_payload_and_times():
         None,
         None,
         0,
+        False,
     )
     assert answer.payload.tobytes() == QUANTIZERS[2].encode(vector(*UPDATE), LAYOUT).tobytes()
 
@@ -684,7 +686,7 @@ def test_an_update_that_is_not_finite_becomes_a_skip_and_changes_no_memory(bad, 
     before = worker.memory
     answer = worker.answering((1, bad, 0, 0), loss=bad)
     assert answer.kind is Kind.SKIP and answer.energy == 0.0 and answer.loss != answer.loss
-    assert any("lower model.lr" in note for note in worker.machine.notes)
+    assert any("lower model.lr" in note for note in worker.machine.notes) and not answer.is_unable
     worker.verdict(Outcome.NOTED)
     assert (worker.memory, worker.clock) == (before, 1)
     assert worker.answering(round_index=2).kind is Kind.UPLOAD
@@ -733,6 +735,7 @@ def test_a_device_that_cannot_train_skips_the_round_and_keeps_its_memory(memory)
     worker.plan(2)
     worker.was_trained(Unable("the device has too little memory", 1.5))
     assert worker.answer.kind is Kind.SKIP and np.isnan(worker.answer.loss) and worker.answer.training_s == 1.5
+    assert worker.answer.is_unable and from_state(*to_state(worker.pending)).answer == worker.pending.answer
     assert "cannot train in round 2: the device has too little memory" in worker.machine.notes
     worker.verdict(Outcome.NOTED, 2)
     assert worker.memory == before

@@ -5,7 +5,7 @@ import math
 from typing import Callable, Mapping, Optional, Sequence, Set
 
 from ...core.settings import Settings
-from ...protocol.events import UNABLE, UNCHANGED, Note, RoundReport
+from ...protocol.events import UNCHANGED, Note, RoundReport
 from ...report.divergence import OWN, TRAINING, UPDATES, Divergence, DivergenceWatch, losses_of
 from ...report.rows import RoundRow
 
@@ -47,7 +47,7 @@ class Divergences:
 
         One worker whose update is not finite may have bad data; a run diverges when no worker has a loss.
         """
-        is_finite = UNCHANGED not in self._noted and (UNABLE not in self._noted or report.training_loss is not None)
+        is_finite = UNCHANGED not in self._noted and (not report.n_nonfinite or report.training_loss is not None)
         self._noted.clear()
         updates = 0.0 if is_finite else math.inf
         self._take(report.round_index, {UPDATES: updates, TRAINING: report.training_loss, OWN: report.own_loss})
