@@ -136,6 +136,12 @@ class DataAgreement:
             self._warned.add(note.worker_id)
             self._emit(note)
 
+    def own_values(self, report: Optional[DataReport]) -> str:
+        """Return the range and scale of a worker's local data, for the note that it has joined; "" for shared data."""
+        if report is None or not self._is_local:
+            return ""
+        return "; %s values %s, divided by %.7g" % (report.dtype, value_range(report), report.scale)
+
     @property
     def of_run(self) -> Optional[DataReport]:
         """The report of all workers' data together; before the first one, what the master has read; or None."""

@@ -254,7 +254,8 @@ class MasterMachine:
         else:
             self._withdraw(member.worker_id)
             self._begin_epoch(member, event.instance, event.n_samples)
-        self._emit(notes.joined(member.worker_id, member.n_samples, member.epoch, resumes, is_ahead))
+        own = self.data.own_values(event.data)
+        self._emit(notes.joined(member.worker_id, member.n_samples, member.epoch, resumes, is_ahead, own))
         return True
 
     def _begin_epoch(self, member: Member, instance: str, n_samples: int) -> None:

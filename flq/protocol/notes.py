@@ -9,13 +9,14 @@ NO_UPDATE = {
 }
 
 
-def joined(worker_id: int, n_samples: int, epoch: int, resumes: bool, is_ahead: bool) -> Note:
-    """Say that a worker takes part, with a new epoch or the one that it resumes."""
-    text = "worker %d %s with %d samples (epoch %d)%s" % (
+def joined(worker_id: int, n_samples: int, epoch: int, resumes: bool, is_ahead: bool, data: str = "") -> Note:
+    """Say that a worker takes part, with a new epoch or the one that it resumes; ``data`` says what is its own."""
+    text = "worker %d %s with %d samples (epoch %d)%s%s" % (
         worker_id,
         "is back" if resumes else "joined",
         n_samples,
         epoch,
+        data,
         "; it was ahead of the journal, whose end is lost" if is_ahead else "",
     )
     return Note(text, BACK if resumes else JOINED, worker_id)

@@ -37,6 +37,8 @@ RUN = (
 class Softmax:
     """Logistic regression in numpy: the full gradient of a worker's digits."""
 
+    data_report = None
+
     def __init__(self, settings, worker_id):
         digits = load_dataset(settings)
         share = partition(digits.y_train, settings)[worker_id]

@@ -113,6 +113,7 @@ def test_the_first_worker_decides_the_scale_of_local_data(past):
     reply = join(bench, 1, BRIGHT)
     assert not reply["joined"] and reply["settings"]["dataset"]["scale"] == 255.0 and len(bench.journal) == n_entries
     assert bench.machine.data.reports == {0: REPORT}
+    assert "worker 0 joined with 10 samples (epoch 1); uint8 values 0 to 255, divided by 255" in bench.notes
     reply = join(bench, 1, BRIGHT._replace(scale=255.0))
     assert reply["joined"]
     assert reply["warning"] == (
