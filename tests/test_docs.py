@@ -9,6 +9,7 @@ import pytest
 from flq.core.layout import Layout, Tensor
 from flq.core.settings import Settings, public, to_json
 from flq.report.config_sheet import config_lines
+from flq.report.read_me import NAME, SHEETS
 from flq.report.summary import Totals, summary
 
 ENGLISH = sorted(path.name for path in (documents.PROJECT / "docs").glob("*.md"))
@@ -104,6 +105,13 @@ def test_the_tutorial_counts_the_lines_of_its_workbook(text, n_lines, n_settings
     assert [int(number) for number in re.findall(n_settings, text)] == [len(config_lines(public(to_json(Settings()))))]
     row = 2 + [line.label for line in lines].index("wire down after the last round (bytes)")
     assert re.findall(r"=SUM\(Rounds!P2:P31\)\+B(\d+)", text) == [str(row)]
+
+
+@pytest.mark.parametrize("text", [english("tutorial.md"), english("workbook.md")], ids=["tutorial", "workbook"])
+def test_every_sheet_of_a_workbook_has_its_row(text):
+    table = text.split("| sheet | content |\n|---|---|\n")[1].split("\n\n")[0]
+    sheets = [line.split("|")[1].strip() for line in table.splitlines()]
+    assert sorted(sheets) == sorted([*SHEETS, NAME])
 
 
 # What is compared would be missed if it were not there.
