@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from .core.settings import DatasetSettings, Settings
 from .errors import DataError, FlqError
@@ -18,6 +18,7 @@ from .flags import Flags
 from .output import make_output_safe
 from .training.dataset_flags import add_set, section_with
 from .training.datasets import ALIASES, DATASETS, FILES, Dataset, load_dataset, resolve_dataset
+from .training.partition import LOCAL
 from .training.sources import own_data
 from .training.sources.seen import all_warnings, class_words, listed, plain, range_words, shape_words
 
@@ -139,13 +140,23 @@ def _use(dataset: Dataset, section: DatasetSettings) -> List[str]:
     held = "a test set of %d samples" % n_test
     if dataset.seen.is_held_out:
         held = "%d of %d samples held out for testing" % (n_test, dataset.seen.n_samples)
-    changed = [
-        (key, value)
-        for key, value in section._asdict().items()
-        if key == "name" or value != getattr(DatasetSettings(), key)
+    first = ["", "FLQ would train on %d samples, with %s:" % (len(dataset.y_train), held)]
+    defaults = DatasetSettings(name=section.name)
+    changed = {key: value for key, value in section._asdict().items() if value != getattr(defaults, key)}
+    kind, _, path = section.name.partition(":")
+    if section.partition != LOCAL or kind not in FILES:
+        return first + ["  " + _flags({"name": section.name, **changed})]
+    known = {"input_shape": list(dataset.input_shape), "n_classes": dataset.n_classes}
+    folder = os.path.join(os.path.expanduser(changed.pop("data_dir", "")), os.path.expanduser(path))
+    return first + [
+        "  master: " + _flags({"name": own_data.OWN, "partition": LOCAL, **known, **changed}),
+        "  worker: --data_dir " + _written(folder),
     ]
-    words = ["--set dataset.%s=%s" % (key, _written(value)) for key, value in changed]
-    return ["", "FLQ would train on %d samples, with %s:" % (len(dataset.y_train), held), "  " + " ".join(words)]
+
+
+def _flags(settings: Dict[str, Any]) -> str:
+    """Return the flags that set keys of section dataset."""
+    return " ".join("--set dataset.%s=%s" % (key, _written(value)) for key, value in settings.items())
 
 
 def _written(value) -> str:

@@ -69,6 +69,23 @@ def test_a_table_is_described_to_the_command_to_give(check):
     ]
 
 
+def test_for_local_data_the_flags_of_the_master_and_those_of_the_worker_are_said(check, tmp_path):
+    (tmp_path / "my site").mkdir()
+    (tmp_path / "my site" / "log.csv").write_text("kind,a,b\n" + "0,1,2\n1,3,4\n" * 20)
+    flags = ["--set", "dataset.partition=local", "--set", "label_column=kind", "--set", "data_dir=my site"]
+    code, said, errors = check("log.csv", *flags)
+    assert (code, errors) == (0, "")
+    assert said.splitlines()[-2:] == [
+        "  master: --set dataset.name=own --set dataset.partition=local --set dataset.input_shape='[2,1,1]'"
+        " --set dataset.n_classes=2 --set dataset.label_column=kind",
+        "  worker: --data_dir 'my site/log.csv'",
+    ]
+    _, said, _ = check("fruit.csv", "--set", "dataset.data_dir=.", "--set", "dataset.scale=2")
+    assert (
+        said.splitlines()[-1] == "  --set dataset.name=csv:fruit.csv --set dataset.data_dir=. --set dataset.scale=2.0"
+    )
+
+
 def test_many_classes_are_cut_and_notes_and_warnings_are_said(check):
     code, said, _ = check("toy.npz", "--set", "dataset.test_fraction=0.25", "--set", "scale=200")
     assert code == 0

@@ -45,10 +45,18 @@ def test_a_check_prints_what_the_page_shows(folder, capsys, command, shown):
     code, said, errors = said_by(capsys, command)
     assert (code, errors) == (0, "")
     assert not shown or said == shown
-    overrides = [word for word in shlex.split(said.splitlines()[-1]) if word != "--set"]
+    said = said.replace("worker: --data_dir ", "--set dataset.data_dir=").replace("master: ", "")
+    flags = said.rpartition("held out for testing:")[2]
+    overrides = [word for word in shlex.split(flags) if word != "--set"]
     dataset = load_dataset(load_config(None, overrides))  # as a master would get them
     lines = [line for line in PAGE.splitlines() if line.startswith("%s: 90 rows" % dataset.seen.path)]
     assert dataset.seen.kind != "csv" or lines == [sentence(dataset.seen)]
+
+
+def test_the_last_lines_of_a_check_of_local_data_are_those_of_the_page(folder, capsys):
+    (command,) = [command for command, _ in CHECKS if "partition=local" in command]
+    lines = said_by(capsys, command)[1].splitlines()[-2:]
+    assert "```text\n%s\n```" % "\n".join(lines) in PAGE
 
 
 def test_there_are_checks_with_and_without_output():
