@@ -20,7 +20,7 @@ LEAST_BAR = 10  # minimum width of the bar itself; figures beside it are omitted
 BEFORE = re.compile(r"(?:[0-9]{2}:[0-9]{2}:[0-9]{2} )?(?:worker [0-9]{1,9}: )?")
 PAIR = re.compile(r"([a-z_]{1,30})=(\S+)")
 COUNT = re.compile(r"([0-9]{1,15})(?:/([0-9]{1,15}))?\Z")
-WAITING = re.compile(r"waiting for ([0-9]{1,9}) workers;")
+WAITING = re.compile(r"waiting for ([0-9]{1,9}) workers?;")
 JOINED = re.compile(r"worker ([0-9]{1,9}) (?:joined|is back) ")
 
 

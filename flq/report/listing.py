@@ -17,7 +17,7 @@ from ..locks import is_locked
 from ..write_ahead_log import LOG
 from .amounts import amount
 from .brief import Brief, read_brief
-from .names import workbook_name_of
+from .names import named, workbook_name_of
 from .recorded import is_journalled
 from .stored import printable, shown
 from .text_table import shorten, text_table
@@ -25,7 +25,6 @@ from .text_table import shorten, text_table
 TITLES = ("run", "state", "rounds", "last", "best", "bytes")
 LONGEST_NAME = 28
 INDENT = "    "
-DEFAULT = "results"  # where --resume looks up a name, unless report.results_dir says otherwise
 NO_RUNS = ("figures", "trackers")  # folders that FLQ makes beside those of the runs
 PARTS_OF_RUNS = (JOURNAL + LOG, "config.json", "snapshots", "lock", "model.npz")
 NOTHING = "-"
@@ -114,13 +113,13 @@ def _look_at(folder: str) -> Listed:
     if brief.end.is_over:
         if os.path.isfile(workbook):
             return Listed(folder, "ended", brief, [shlex.quote(printable(workbook))])
-        return Listed(folder, "ended", brief, ["python -m flq.report workbook " + _named(folder)])
+        return Listed(folder, "ended", brief, ["python -m flq.report workbook " + printable(named(folder))])
     if brief.is_open and is_locked(os.path.join(folder, "lock")):
         return Listed(folder, "running", brief)
     release = finished_by(brief.about.get("format"))
     if release is not None:
         return Listed(folder, "unfinished", brief, sentences=["FLQ %s can resume it; this release cannot" % release])
-    run = Listed(folder, "unfinished", brief, ["./start_master.sh --resume " + _named(folder)])
+    run = Listed(folder, "unfinished", brief, ["./start_master.sh --resume " + printable(named(folder))])
     if brief.is_open and not os.path.exists(os.path.join(folder, JOURNAL + LOG)):
         return run._replace(sentences=["its %s is missing, maybe with the last rounds" % (JOURNAL + LOG)])
     return run
@@ -145,12 +144,6 @@ def _some(names: List[str]) -> str:
     """Return names as text, abbreviated if there are many."""
     more = len(names) - MOST_NAMED
     return ", ".join(map(shown, names[:MOST_NAMED])) + (" and %d more" % more if more > 0 else "")
-
-
-def _named(folder: str) -> str:
-    """Return the name of a run for a command: its path, unless it is in the default folder."""
-    parent, name = os.path.split(os.path.normpath(folder))
-    return shlex.quote(printable(name if parent == DEFAULT else folder))
 
 
 def _cells(run: Listed) -> Tuple[str, ...]:

@@ -8,16 +8,24 @@ Example
 
 import os
 import re
+import shlex
 from typing import Any, Mapping
 
 from ..core.settings import Settings, settings_from_json
 
 LONGEST_DATASET = 60  # characters
+DEFAULT = "results"  # where --resume looks up a name, unless report.results_dir says otherwise
 
 
 def stamp_of(run_id: str) -> str:
     """Return the timestamp in the name of a run."""
     return run_id.rpartition("_")[0]
+
+
+def named(folder: str, default: str = DEFAULT) -> str:
+    """Return a run for a command line, quoted: the path of its folder, or its name if ``default`` contains it."""
+    parent, name = os.path.split(os.path.normpath(folder))
+    return shlex.quote(name if parent == default else folder)
 
 
 def workbook_name(settings: Settings, stamp: str) -> str:

@@ -81,6 +81,7 @@ def test_workers_are_counted_once_each():
     ]
     assert bottom(*lines) == "waiting for workers: 2 of 3 joined 0:03"
     assert bottom(*lines, "worker 0 joined with 1 samples") == "all workers joined: the first round is running 0:04"
+    assert bottom("waiting for 1 worker; model mlp with 9 parameters") == "waiting for workers: 0 of 1 joined 0:00"
     assert bottom("worker 1 joined with 5 samples (epoch 1)") == ""
 
 

@@ -86,16 +86,19 @@ def test_a_master_that_keeps_serving_answers_after_the_run_until_it_is_stopped(c
     assert master.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_results_and_ends_the_master_while_the_workers_wait_for_it(cluster, number):
-    master = cluster.master(*ENDLESS)
+@pytest.mark.parametrize(
+    "number, name, named", [(signal.SIGTERM, "results", "2"), (signal.SIGINT, "my results", "'{folder}/my results/2")]
+)
+def test_a_signal_saves_the_results_and_ends_the_master_while_the_workers_wait_for_it(cluster, number, name, named):
+    master = cluster.master(*ENDLESS, name=name)
     workers = cluster.workers(range(4), master.port)
     master.wait_for(r"round=5/")
     began = time.monotonic()
     master.signal(number)
     assert master.wait() == 128 + number
     assert time.monotonic() - began < 10.0
-    assert "Traceback" not in master.text and "to resume: ./start_master.sh --resume 2" in master.text
+    assert "Traceback" not in master.text
+    assert "to resume: ./start_master.sh --resume " + named.format(folder=cluster.folder) in master.text
     rounds = master.table("Rounds")
     assert len(rounds) >= 5
     assert master.summary()["ended because"] == "interrupted by signal %d, it can be resumed" % number

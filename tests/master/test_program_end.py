@@ -33,7 +33,7 @@ def running(make_master, monkeypatch):
     args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
     thread = threading.Thread(
         target=lambda: codes.append(
-            assembly.until_the_end(args, master.run, master.server, config, master.broadcast, Watchdog({}))
+            assembly.until_the_end(args, master.run, master.server, config, master.broadcast, Watchdog({}), "a name")
         ),
         daemon=True,
     )

@@ -17,7 +17,7 @@ from flq.report import listing
 from flq.report.__main__ import main
 from flq.report.brief import read_brief
 from flq.report.listing import find, list_runs
-from flq.report.names import workbook_name_of
+from flq.report.names import named, workbook_name_of
 from flq.run_end import KEY, RunEnd, Stage
 
 BEGUN, OVER = RunEnd(), RunEnd(Stage.OVER, "30 rounds are done")
@@ -121,6 +121,11 @@ def test_elsewhere_than_in_results_the_command_has_the_path(results, begin):
     assert list_runs("my results", 80).splitlines()[-1] == (
         "    ./start_master.sh --resume 'my results/20260801_120000_ab12'"
     )
+
+
+def test_a_command_names_a_run_so_that_a_shell_finds_it():
+    assert named("/p/results/run", "/p/results") == named("/p/results/run/", "/p/results") == "run"
+    assert named("/q/my results/run", "/p/results") == "'/q/my results/run'"
 
 
 def damage_about(folder):

@@ -20,7 +20,7 @@ from ...core.settings import Settings, to_json
 from ...logfile import say
 from ...protocol.master_machine import MasterMachine
 from ...protocol.options import run_options
-from ...report.names import stamp_of
+from ...report.names import DEFAULT, named, stamp_of
 from ...run_end import Stage
 from ...systemd import Watchdog
 from ...tokens import is_open_to_others, make_tokens
@@ -28,7 +28,7 @@ from ...training.datasets import resolve_dataset
 from ...training.frameworks import make_task
 from ...training.models import is_custom
 from ...training.sources.report import report_of
-from ...training.sources.seen import told
+from ...training.sources.seen import counted, told
 from ..http.auth import Gate
 from ..http.descriptors import n_connections, n_open, raise_limit
 from ..http.server import Server, n_threads
@@ -111,6 +111,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         journal = begin_journal(run_dir, run_id, settings, layout) if past is None else past.journal
         store = Store(run_dir, journal, config.system.snapshot_every, config.system.snapshots_kept)
         closing.callback(store.close)
+        name = named(os.path.abspath(run_dir), os.path.join(project_dir, DEFAULT))
         figures_dir = os.path.join(results_dir, "figures", run_id)
         results = Results(settings, layout, results_dir, run_dir, stamp_of(run_id), figures_dir)
         watchdog = Watchdog(os.environ)
@@ -128,7 +129,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         broadcast.follow(sources_of(run))
         switch.app = create_app(run, gate, broadcast)
         logger.info("data=ready dataset=%s seconds=%.2f", settings.dataset.name, read_s)
-        return until_the_end(args, run, server, config, broadcast, watchdog)
+        return until_the_end(args, run, server, config, broadcast, watchdog, name)
 
 
 def _machine(run_id: str, settings: Settings, layout: Layout, start: Vector) -> MasterMachine:
@@ -159,9 +160,18 @@ def _tokens(args: argparse.Namespace, config: Settings) -> Dict[str, str]:
 
 
 def until_the_end(
-    args: argparse.Namespace, run: Run, server: Server, config: Settings, broadcast: Broadcast, watchdog: Watchdog
+    args: argparse.Namespace,
+    run: Run,
+    server: Server,
+    config: Settings,
+    broadcast: Broadcast,
+    watchdog: Watchdog,
+    name: str,
 ) -> int:
-    """Serve until the run ends, is stopped, or a signal arrives; return the exit code."""
+    """Serve until the run ends, is stopped, or a signal arrives; return the exit code.
+
+    ``name`` is that of the run for ``--resume``.
+    """
     signals: List[int] = []
     came: queue.SimpleQueue = queue.SimpleQueue()  # its put() is safe in a signal handler
 
@@ -194,8 +204,8 @@ def until_the_end(
             "encrypt it (docs/security.md)"
         )
     logger.info(
-        "waiting for %d workers; model %s with %d parameters",
-        config.system.quorum,
+        "waiting for %s; model %s with %d parameters",
+        counted(config.system.quorum, "worker"),
         config.model.name,
         run.machine.options.layout.n_params,
     )
@@ -212,4 +222,4 @@ def until_the_end(
     run.finish()  # after the last byte is counted
     run.close()
     run.close_sinks()
-    return run.conclude().say() or (128 + signals[0] if signals else 0)
+    return run.conclude(name).say() or (128 + signals[0] if signals else 0)

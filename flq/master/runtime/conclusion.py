@@ -26,12 +26,14 @@ class Conclusion(NamedTuple):
 
 
 def conclusion(
-    run_id: str, has_ended: bool, has_failed: bool, problem: Optional[str], workbook: str, totals: Optional[Totals]
+    name: str, has_ended: bool, has_failed: bool, problem: Optional[str], workbook: str, totals: Optional[Totals]
 ) -> Conclusion:
     """Return the conclusion of a run.
 
     Parameters
     ----------
+    name : str
+        Of the run for ``--resume``.
     has_ended, has_failed : bool
         Whether the machine has ended the run; whether the event loop has failed, before or after that.
     problem : str or None
@@ -39,7 +41,7 @@ def conclusion(
     totals : Totals or None
         None if a signal interrupted the run.
     """
-    resume = "./start_master.sh --resume %s" % run_id
+    resume = "./start_master.sh --resume %s" % name
     if has_ended and problem is not None:
         return Conclusion(
             1,

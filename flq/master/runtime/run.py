@@ -263,13 +263,13 @@ class Run:
         except Exception:  # the machine is broken
             logger.exception("the results are incomplete")
 
-    def conclude(self) -> Conclusion:
-        """Return the last messages and the exit code."""
+    def conclude(self, name: str) -> Conclusion:
+        """Return the last messages and the exit code; ``name`` is that of the run for ``--resume``."""
         misplaced = self._saver.misplaced
         if misplaced is not None:
             return Conclusion(1, error="%s; %s (%s)" % (misplaced.detail, self._where_the_model_is(), misplaced.hint))
         return conclusion(
-            self.machine.options.run_id,
+            name,
             self.ending.has_ended,
             self.failed,
             self.results.problem_of(),

@@ -5,6 +5,7 @@ again: device and inode must be those of the opened files.
 """
 
 import os
+import shlex
 from contextlib import suppress
 from typing import Dict, Optional, Tuple
 
@@ -96,7 +97,7 @@ class RunFolder:
             return "restore it, or stop the master, and it saves the model in a new folder"
         return "it is now %s: move it back, or stop the master and resume with ./start_master.sh --resume %s" % (
             now,
-            now,
+            shlex.quote(now),
         )
 
 
