@@ -50,6 +50,8 @@ VALUES: Dict[str, Iterable[str]] = {  # of settings whose names are words: they 
 }
 EDGE = r"(?<![\w/.'\"=-])"  # no part of a path or of a text between quotation marks
 
+IN_FLAGS = ("--", "the Excel file ")  # so begin sentences that name flags already, and may contain paths
+
 
 def _words() -> Iterator[Tuple[str, str]]:
     """Yield patterns of settings without their section, and the flags in their place."""
@@ -88,7 +90,7 @@ def in_flags(sentence: str, of_data: bool = False) -> str:
     A sentence about data may contain words from files, such as the columns of a table; in it, a setting is only what is
     named with its section.
     """
-    if sentence.startswith("--set "):  # it lists the settings that --set takes
+    if sentence.startswith(IN_FLAGS):
         return sentence
     for pattern, words in NAMES if of_data else WORDS + NAMES:
         sentence = pattern.sub(words, sentence)

@@ -226,6 +226,16 @@ def test_words_of_files_stay_as_they_are_in_sentences_on_data(sentence, expected
     assert in_flags(sentence, of_data=True) == expected
 
 
+@pytest.mark.parametrize("flag", ["--data_dir", "--out"])
+def test_the_reference_names_paths_as_they_are(tmp_path, capsys, flag):
+    path = str(tmp_path / "the mode bin must be")
+    if flag == "--out":  # a file where a folder must be
+        open(path, "w").close()
+    assert flq_fed_v3.guarded_main(["--dataset", "digits", "--model", "quadratic", flag, path]) == 2
+    errors = capsys.readouterr().err
+    assert path in errors and flag in errors
+
+
 def test_the_reference_names_the_columns_of_a_file_as_they_are(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("batch_size,lr_decay,y\n" + "1,2,0\n3,4,1\n" * 10 + "1,x,0\n")
     argv = ["--dataset", "csv:%s" % (tmp_path / "a.csv"), "--model", "mlp"]
