@@ -14,7 +14,7 @@ import re
 import textwrap
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
-from .labels import LONGEST as LONGEST_NAME
+from .labels import LONGEST as LONGEST_LABEL
 from .seeds import MAX_ROUNDS
 from .stored import StoredRun
 from .text_table import shorten, text_table
@@ -33,6 +33,7 @@ NUMBERS = {
 }  # with the formats of means
 ONE_RUN, MEAN, SD = "one run", "mean of %d seeds", "SD of %d seeds"  # statistics
 FILE = "file"
+LONGEST_NAME = 28  # characters of the name of a file or a run, in the text
 
 
 class Measure(NamedTuple):
@@ -129,7 +130,8 @@ def as_text(table: Any, width: int) -> str:
     rows = []
     for (_, row), formats in zip(table.iterrows(), table.attrs["formats"]):
         shapes = dict(zip(table.columns, formats))
-        statistic, name = row.get(STATISTIC, ONE_RUN), shorten(row[RUN], LONGEST_NAME)
+        name = shorten(row[RUN], LONGEST_NAME if row[RUN] == row[FILE] else LONGEST_LABEL)
+        statistic = row.get(STATISTIC, ONE_RUN)
         if statistic.startswith(MEAN[:4]):
             name += statistic.replace("mean of", ",")
         is_spread = statistic.startswith(SD[:2])

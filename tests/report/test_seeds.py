@@ -19,6 +19,7 @@ from flq.report.labels import labels_of  # noqa: E402
 from flq.report.overlay import overlay  # noqa: E402
 from flq.report.seeds import group_by_setting, mean_of  # noqa: E402
 from flq.report.stored import read_runs  # noqa: E402
+from flq.report.text_table import shorten  # noqa: E402
 
 
 @pytest.fixture
@@ -261,6 +262,14 @@ def test_a_label_of_settings_is_printed_whole(run, tmp_path, monkeypatch):
     text, _ = compare(paths, str(tmp_path / "out.xlsx"), width=80)
     for path, label in zip(paths, labels_of([read_runs(path)[0] for path in paths])):
         assert len(label) > 28 and label in text, (path, label)
+
+
+def test_the_name_of_a_file_is_shortened(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
+    paths = [run("flq_results_digits_bbit_2026080%d" % day, [0.5]) for day in (1, 2)]
+    text, _ = compare(paths, str(tmp_path / "out.xlsx"), width=80)
+    names = [line.split("  ")[0] for line in text.splitlines() if ".xlsx " in line and " has " not in line]
+    assert names[:2] == [shorten("flq_results_digits_bbit_2026080%d.xlsx" % day, 28) for day in (1, 2)]
 
 
 def test_there_is_a_label_per_setting(run, tmp_path):
