@@ -5,16 +5,18 @@ import logging
 import os
 
 from local_master import HttpWorker, registration
-from reports import FRACTIONS, OTHER, REPORT
+from reports import OTHER, REPORT
 from waits import wait_until
 
 from flq.config_file import load_config
 from flq.core.data_report import described, to_json
+from flq.protocol.worker_events import CallPoll
 from flq.report.recorded import read_journal
 from flq.report.workbook import rewrite
 
 RUN = ("system.total_workers=2", "system.max_rounds=2")
 LOCAL = ("dataset.partition=local",)
+BRIGHT = REPORT._replace(dtype="int64", highest=300.0, scale=1023.0, auto_scale=1023.0)
 
 
 class SeeingWorker(HttpWorker):
@@ -32,6 +34,9 @@ class SeeingWorker(HttpWorker):
 def run_both(master, *reports):
     """Run two workers with such data to the end of the run, in turns; return their notes."""
     workers, notes = [SeeingWorker(master, m, report) for m, report in enumerate(reports)], ["", ""]
+    while not all(isinstance(worker.action, CallPoll) for worker in workers):  # a poll before both joined would wait
+        for worker in workers:
+            isinstance(worker.action, CallPoll) or worker.step()
     while any([worker.step() for worker in workers]):
         for m, worker in enumerate(workers):
             notes[m] += " ".join(worker.machine.notes)
@@ -98,13 +103,13 @@ def test_the_data_are_in_status_journal_config_and_workbook(make_master, tmp_pat
 
 def test_with_local_data_each_worker_has_a_column_and_all_have_the_scale_of_the_first(make_master, caplog):
     master = make_master(*RUN, *LOCAL)
-    notes = run_both(master, REPORT, FRACTIONS)
-    assert "the values of this worker, 0 to 1, are divided by 255" in notes[1] and "divided by" not in notes[0]
-    (told,) = [record.message for record in caplog.records if "alone they would be divided by 1" in record.message]
-    assert told.startswith("the values of worker 1, 0 to 1, are divided by 255, which worker 0 has chosen")
+    notes = run_both(master, REPORT, BRIGHT)
+    assert "the values of this worker, 0 to 300, are divided by 255" in notes[1] and "are divided by" not in notes[0]
+    (told,) = [record.message for record in caplog.records if "alone they would be divided by 1023" in record.message]
+    assert told.startswith("the values of worker 1, 0 to 300, are divided by 255, which worker 0 has chosen")
     rows = {row[0]: row[1:] for row in master.sheets()["Data"]}
     assert rows["data"] == ("all", "worker 0", "worker 1")
-    assert rows["training samples"] == (280, 140, 140) and rows["highest value"] == (255, 255, 1)
+    assert rows["training samples"] == (280, 140, 140) and rows["highest value"] == (300, 255, 300)
     assert rows["divided by"] == (255, 255, 255)
     seen = config_of(master)["data_seen"]
     assert (seen["n_train"], seen["scale"], seen["checksum"]) == (280, 255.0, None)
