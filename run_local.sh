@@ -56,6 +56,12 @@ require_whole_number() {
     fi
 }
 
+# refuse_flags_of_workers SETTING COMMAND
+refuse_flags_of_workers() {
+    fail 2 "Workers need flags of their own for $1 (--data_dir or --model): start $2 and, for each worker, \
+./start_worker.sh."
+}
+
 while (($# > 0)); do
     case "$1" in
     --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
@@ -82,8 +88,7 @@ while (($# > 0)); do
     esac
     case "$1 $2" in
     "--dataset own" | "--set "*dataset.name=own | "--set "*partition=local | "--set model.name="*:*)
-        fail 2 "Workers need flags of their own for $2 (--data_dir or --model): start ./start_master.sh and, for each \
-worker, ./start_worker.sh."
+        refuse_flags_of_workers "$2" ./start_master.sh
         ;;
     esac
     case "$1" in
@@ -134,7 +139,7 @@ set_python_variables
 
 # ask_run : set n_workers from the settings of the run to resume, which the master checks without starting.
 ask_run() {
-    local folder config has
+    local folder config facts has
     folder="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
     if ! config="$("$python" "$project_dir/flq_master.py" --print_config "${settings[@]}" 2>"$folder/said")"; then
         cat "$folder/said" >&2
@@ -143,7 +148,16 @@ ask_run() {
     fi
     run_id="$(sed -n 's/^configuration [^ ]* of run //p' "$folder/said")"
     rm -r "$folder"
-    has="$("$python" -c 'import json, sys; print(json.load(sys.stdin)["system"]["total_workers"])' <<<"$config")"
+    facts="$("$python" -c 'import json, sys
+run = json.load(sys.stdin)
+data, model = run["dataset"], run["model"]["name"]
+found = ["dataset.name=own"] * (data["name"] == "own") + ["dataset.partition=local"] * (data["partition"] == "local")
+found += ["model.name=" + model] * (":" in model)
+print(run["system"]["total_workers"], *found[:1])' <<<"$config")"
+    has="${facts%% *}"
+    if [[ "$facts" == *" "* ]]; then
+        refuse_flags_of_workers "${facts#* }" "./start_master.sh --resume $(printf %q "${resume[1]:-$run_id}")"
+    fi
     if [[ -n "$n_workers" && "$n_workers" != "$has" ]]; then
         fail 2 "Run $run_id has $has workers, got --workers $n_workers: omit the flag, or begin a new run."
     fi

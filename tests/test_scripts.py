@@ -52,7 +52,9 @@ n_workers = int(given.group(1)) if given else 2  # of the resumed run
 if "--print_config" in arguments:
     if "missing" in arguments:
         sys.exit("there is no run missing in results")
-    print('{"system": {"total_workers": %d}}' % n_workers)
+    name, partition, model = (os.environ.get("RUN_HAS") or "digits iid mlp").split()
+    run = '{"system": {"total_workers": %d}, "dataset": {"name": "%s", "partition": "%s"}, "model": {"name": "%s"}}'
+    print(run % (n_workers, name, partition, model))
     print("configuration 0123 of run 2026_1", file=sys.stderr)
     sys.exit(0)
 port = int(arguments[arguments.index("--port") + 1])
@@ -606,6 +608,28 @@ def test_resume_with_another_number_of_workers_says_how_many_the_run_has(ready_p
     assert (refused.returncode, refused.stdout) == (2, "")
     expected = "Run 2026_1 has 2 workers, got --workers 4: omit the flag, or begin a new run.\n"
     assert refused.stderr == expected
+    assert not (ready_project / "pids").exists()
+
+
+@pytest.mark.parametrize(
+    "has, setting",
+    [
+        ("own iid mlp", "dataset.name=own"),
+        ("npz:/data/a.npz local mlp", "dataset.partition=local"),
+        ("digits iid net.py:make", "model.name=net.py:make"),
+    ],
+)
+@pytest.mark.parametrize("name", [[], ["my runs/2026_1"]])
+def test_resume_of_a_run_whose_workers_need_flags_of_their_own_starts_nothing(
+    ready_project, environment, has, setting, name
+):
+    environment["RUN_HAS"] = has
+    refused = run([str(ready_project / "run_local.sh"), "--resume", *name], env=environment)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "Workers need flags of their own for %s (--data_dir or --model): start ./start_master.sh --resume %s and, for "
+        "each worker, ./start_worker.sh.\n" % (setting, "my\\ runs/2026_1" if name else "2026_1")
+    )
     assert not (ready_project / "pids").exists()
 
 
