@@ -48,8 +48,9 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         config = _config(args, project_dir)
         results_dir = os.path.join(project_dir, config.report.results_dir)
         if args.start_once is not None:
-            if newest_unfinished(results_dir) is not None:
-                args.resume = ""
+            newest = newest_unfinished(results_dir)
+            if newest is not None:
+                args.resume = newest.run_dir
             elif not os.path.exists(args.start_once):
                 logger.info(
                     "nothing to do: there is no unfinished run in %s, and no file %s, which requests a new one",

@@ -8,9 +8,9 @@ import pytest
 from journalled import begin, end
 from old_journal import make_format_4, old_journal
 
-from flq.errors import ConfigError, FlqError
+from flq.errors import ConfigError, Conflict, FlqError
 from flq.master.storage import run_index
-from flq.master.storage.resume import resume_run
+from flq.master.storage.resume import find_run, hold, resume_run
 from flq.master.storage.run_index import claim, last_run, newest_unfinished
 
 HOUR = 3600
@@ -177,6 +177,22 @@ def test_of_a_run_and_its_copy_none_is_taken_in_silence(results_dir, has_ended):
         newest_unfinished(results_dir)
     with pytest.raises(ConfigError, match="contain the same run %s" % os.path.basename(run_dir)):
         resume_run("copy", results_dir)
+
+
+def test_a_run_that_a_master_is_running_is_passed_over(results_dir, caplog):
+    first, second = begin(results_dir), begin(results_dir)
+    with hold(second):
+        assert find_run("", results_dir) == first
+        assert "run %s is passed over: another master is running with it" % second in caplog.text
+        assert newest_unfinished(results_dir).run_dir == second
+        with pytest.raises(Conflict, match="another master is running with %s" % second):
+            resume_run(os.path.basename(second), results_dir)
+        with hold(first), pytest.raises(
+            Conflict,
+            match="no unfinished run to resume in %s: .* is running with %s and %s" % (results_dir, first, second),
+        ):
+            find_run("", results_dir)
+    assert find_run("", results_dir) == second
 
 
 def test_a_link_to_a_run_is_no_copy(results_dir):

@@ -96,7 +96,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
 
 
 def resume_run(name: str, results_dir: str) -> Past:
-    """Open a run to resume it; the empty name is the newest unfinished run.
+    """Open a run to resume it; the empty name is the newest unfinished run that no master is running.
 
     Raises
     ------
@@ -126,12 +126,14 @@ def resume_run(name: str, results_dir: str) -> Past:
 
 
 def find_run(name: str, results_dir: str) -> str:
-    """Return the folder of a run, given by name or path; the empty name is the newest unfinished run.
+    """Return the folder of a run, given by name or path; the empty name is the newest unfinished run without a master.
 
     Raises
     ------
     ConfigError
         If there is none.
+    Conflict
+        If masters are running with all unfinished runs.
     FlqError
         If the newest run cannot be determined.
     """
@@ -140,7 +142,7 @@ def find_run(name: str, results_dir: str) -> str:
             if is_journalled(path):
                 return path
         raise ConfigError("there is no run %s in %s" % (name, results_dir), "the folder of a run contains %s" % NAME)
-    newest = newest_unfinished(results_dir)
+    newest = newest_unfinished(results_dir, skips_running=True)
     if newest is None:
         raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
     return newest.run_dir

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, ContextManager, Dict, Iterator, List, NamedTuple, Optional
 
 from ...durable import make_folder, writing
-from ...errors import ConfigError, FlqError
+from ...errors import ConfigError, Conflict, FlqError
 from ...journal_file import finished_by
-from ...locks import lock
+from ...locks import is_locked, lock
 from ...report.recorded import about_of, is_journalled
 from ...run_end import RunEnd, end_of
 from .snapshots import Snapshots
@@ -119,11 +119,19 @@ def next_number(results_dir: str) -> int:
     return 1 + max(numbers)
 
 
-def newest_unfinished(results_dir: str) -> Optional[Seen]:
+def newest_unfinished(results_dir: str, skips_running: bool = False) -> Optional[Seen]:
     """Return the unfinished run that began last; None if there is none.
+
+    Parameters
+    ----------
+    results_dir : str
+    skips_running : bool
+        Whether to pass over runs that a master is running.
 
     Raises
     ------
+    Conflict
+        If that passes over all of them.
     FlqError
         If it cannot be determined: a journal cannot be read, or two folders have the same number.
     """
@@ -150,6 +158,16 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
                     run.about["format"],
                     release,
                 )
+    running = [run.run_dir for run in unfinished if skips_running and is_locked(os.path.join(run.run_dir, "lock"))]
+    if running and len(running) == len(unfinished):
+        raise Conflict(
+            "there is no unfinished run to resume in %s: another master is running with %s"
+            % (results_dir, " and ".join(running)),
+            "stop it first, or let it run",
+        )
+    for run_dir in running:
+        logger.warning("run %s is passed over: another master is running with it", run_dir)
+    unfinished = [run for run in unfinished if run.run_dir not in running]
     newest = max(unfinished, key=lambda run: run.number, default=None)
     if newest is None:
         return None
