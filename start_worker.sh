@@ -15,7 +15,7 @@ Start one FLQ worker, which trains on the data of this machine.
   --master_ip IP             address of the machine where start_master.sh runs
   --port P                   the master's port (default: 5000)
   --data_dir FOLDER          folder of the data set on this machine
-  --state_dir FOLDER         folder of the worker's state, which it needs after a restart
+  --state_dir FOLDER         folder of the worker's state, which it needs after a restart (default: state/worker<N>)
   --token_file FILE          this worker's token, or a token file (default: the environment variable FLQ_TOKEN, then
                              state/tokens in this folder; docs/security.md)
   --ca FILE, --tls           use HTTPS, and trust these certificates, or those of the system

@@ -202,7 +202,8 @@ def load_dataset(settings: Settings) -> Dataset:
         dataset = DATASETS[section.name].load(settings._replace(dataset=section))
         return _with_seen(dataset, section, DATASETS[section.name])
     kind, path = _file_of(section)
-    return kind.load(path, settings._replace(dataset=section))
+    with own_data.naming_the_master(section.name):
+        return kind.load(path, settings._replace(dataset=section))
 
 
 def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape]]:

@@ -8,8 +8,11 @@ from typing import Any, Dict, Optional
 from ..core.settings import DatasetSettings
 from ..errors import FlqError
 from ..training.datasets import describe_files, values_of_files
+from ..training.sources.own_data import LABEL_COLUMN
 from ..training.sources.seen import Seen, range_words
 from .own_settings import read_own_file
+
+CHECK = "; the manifest takes no such setting, but this does: python -m flq.data check PATH --set %s=COLUMN"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
         data_dir = args.data_dir or read_own_file(args.config).data_dir
         found = manifest(args.worker_id, args.dataset or "own", data_dir)
     except FlqError as error:
-        print(error, file=sys.stderr)
+        print("%s%s" % (error, CHECK % LABEL_COLUMN if LABEL_COLUMN in error.hint else ""), file=sys.stderr)
         return 2
     print(json.dumps(found) if args.json else _as_text(found))
     return 0

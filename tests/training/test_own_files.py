@@ -62,6 +62,16 @@ def test_one_setting_loads_each_workers_own_data(tmp_path, plant, shape):
     assert list(dataset.input_shape) == shape and dataset.n_classes == 3
 
 
+def test_the_column_of_the_class_is_set_at_the_master(tmp_path):
+    (tmp_path / "table.csv").write_text("label,a,b\n0,0.5,1\n1,1.5,2\n")
+    known = {"input_shape": [2, 1, 1], "n_classes": 2, "data_dir": str(tmp_path), "partition": "local"}
+    at_master = "set dataset.label_column=label, or -1 for the last column; dataset.label_column is set at the master"
+    for name, hint in ("own", at_master), ("csv:table.csv", at_master.partition(";")[0]):
+        with pytest.raises(DataError) as caught:
+            load_dataset(settings_with(dataset=name, **known))
+        assert caught.value.hint == hint
+
+
 def test_a_file_may_be_named_in_place_of_its_folder(tmp_path):
     plant_npz(tmp_path)
     plant_npz(tmp_path, "other.npz")

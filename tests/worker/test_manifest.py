@@ -60,6 +60,15 @@ def test_values_are_those_of_tables_and_arrays_and_images_are_not_decoded(tmp_pa
     assert json.loads(capsys.readouterr().out)["values"] is None
 
 
+def test_a_table_whose_class_is_not_last_is_sent_to_the_check(tmp_path, capsys):
+    (tmp_path / "own.csv").write_text("label,a,b\n0,0.5,1\n1,1.5,2\n")
+    assert manifest("--data_dir", str(tmp_path)) == 2
+    errors = capsys.readouterr().err
+    assert (
+        errors.endswith("python -m flq.data check PATH --set dataset.label_column=COLUMN\n") and errors.count("\n") == 1
+    )
+
+
 def test_no_data_are_one_sentence_and_exit_code_2(tmp_path, capsys):
     assert manifest("--data_dir", str(tmp_path / "missing")) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -5,7 +5,8 @@ class.
 """
 
 import os
-from typing import List, Tuple
+from contextlib import contextmanager
+from typing import Iterator, List, Tuple
 
 from ...core.settings import DatasetSettings
 from ...errors import DataError
@@ -13,6 +14,7 @@ from .class_folders import content_of, is_leftover
 from .seen import listed
 
 OWN = "own"
+LABEL_COLUMN = "dataset.label_column"
 EXPECTED = "expected an .npz file, a .csv file, or folders of images, one per class"
 
 
@@ -51,6 +53,17 @@ def find(data_dir: str) -> Tuple[str, str]:
     if any(os.path.isdir(os.path.join(data_dir, name)) for name in names):
         return "images", data_dir
     raise DataError("%s holds no data set, %s" % (data_dir, EXPECTED))
+
+
+@contextmanager
+def naming_the_master(name: str) -> Iterator[None]:
+    """Return a context whose errors say where dataset.label_column is set, if they name it and the data are ``own``."""
+    try:
+        yield
+    except DataError as error:
+        if name != OWN or LABEL_COLUMN not in error.hint:
+            raise
+        raise DataError(error.detail, "%s; %s is set at the master" % (error.hint, LABEL_COLUMN)) from None
 
 
 def data_sets_in(folder: str) -> List[Tuple[str, str]]:
