@@ -39,3 +39,7 @@ def test_quoted_sentences_are_those_of_the_programs():
 def test_a_sentence_that_no_program_prints_would_be_found():
     text = "```text\nworker 1 is lost: silent for 5 s\nworker 1 has gone: silent for 5 s\n```\n"
     assert unknown_sentences(text) == ["worker 1 has gone: silent for 5 s"]
+
+
+def test_no_quoted_sentence_shows_an_object_of_python():
+    assert re.findall(r"\b[A-Z]\w+\(\w+=", documents.text_of("docs/troubleshooting.md")) == []
