@@ -558,7 +558,7 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         options = _extra_of(field)["options"]
         return "an object of numbers" + (" (%s)" % "; ".join(options) if options else ""), ""
     if annotation is Shape:
-        return "a list of 3 whole numbers above 0", ""
+        return "a list [height, width, channels], such as [32,32,3] for a color picture, of whole numbers above 0", ""
     choices = [
         name for mark in (*field.metadata, *get_args(annotation)) if isinstance(mark, OneOf) for name in mark.names
     ]

@@ -220,7 +220,7 @@ def _first_of(problems: Sequence[ConfigError]) -> ConfigError:
 
 def _show(value: Any) -> str:
     """Return a value as JSON, shortened to fit a sentence."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, dict):
+        return "an object"
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -67,7 +67,7 @@ def name_of(path: str, data_dir: Optional[str] = None) -> str:
     if os.path.isfile(full):
         kind = own_data.kind_of(full)
         if not kind:
-            raise DataError("%s is not a data set, %s" % (path, own_data.EXPECTED), hint="save a table as .csv")
+            raise own_data.no_data_set(path)
         return "%s:%s" % (kind, inner)
     if not os.path.isdir(full):
         problem = "%s is neither a file nor a folder" if os.path.exists(full) else "there is no %s"

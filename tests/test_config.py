@@ -237,7 +237,7 @@ def test_of_several_errors_the_first_is_shown_and_the_others_are_counted():
         ("lr=NaN", "lr must be a number > 0 and <= 1000000, got NaN"),
         ("lr=1e999", "lr must be a number > 0 and <= 1000000, got Infinity"),
         ("lr=true", "lr must be a number > 0 and <= 1000000, got true"),
-        ("lr=[1]", "lr must be a number > 0 and <= 1000000, got a list"),
+        ("lr=[1]", "lr must be a number > 0 and <= 1000000, got [1]"),
         ("lr={}", "lr must be a number > 0 and <= 1000000, got an object"),
         ("thr_scale=-1", "thr_scale must be in 0..1000000, got -1"),
         ("min_workers=0", "min_workers must be >= 1, got 0"),
@@ -251,8 +251,16 @@ def test_of_several_errors_the_first_is_shown_and_the_others_are_counted():
         ("deterministic=1", "deterministic must be true or false, got 1"),
         ("partition=dirichlet", 'partition must be one of iid, non_iid, shards, local, got "dirichlet"'),
         ("memory=ef", 'memory must be one of none, residual, flq, mirror or null, got "ef"'),
-        ("input_shape=[28,28]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
-        ("input_shape=[28,28,0]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
+        (
+            "input_shape=[28,28]",
+            "input_shape must be a list [height, width, channels], such as [32,32,3] for a color picture, "
+            "of whole numbers above 0 or null, got [28, 28]",
+        ),
+        (
+            "input_shape=[28,28,0]",
+            "input_shape must be a list [height, width, channels], such as [32,32,3] for a color picture, "
+            "of whole numbers above 0 or null, got [28, 28, 0]",
+        ),
         ("ema=1", "ema must be >= 0 and < 1, got 1"),
         ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
         ("results_dir=a\udce4", 'results_dir must be UTF-8, as all settings: workers get them as text, got "a\\udce4"'),
@@ -407,7 +415,7 @@ def test_an_override_without_key_or_value_is_refused(override):
     [
         ('{"lr": 1,\n "l2": }', "flq_config.json is not JSON: line 2, column 8: Expecting value"),
         ("", "flq_config.json is not JSON: line 1, column 1: Expecting value"),
-        ("[1]", "flq_config.json must hold one JSON object, got a list"),
+        ("[1]", "flq_config.json must hold one JSON object, got [1]"),
         ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json cannot be used: key "lr" is given twice in one object'),
         ("[" * 100000, "flq_config.json is nested too deeply to be a configuration"),
     ],

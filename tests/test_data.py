@@ -28,6 +28,7 @@ def check(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fruit.csv").write_text(CSV)
     (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "array.npy").write_text("x")
     np.savez("toy.npz", x_train=np.arange(160).reshape(40, 2, 2), y_train=np.arange(40), x_val=np.zeros(3))
     for name in "train/cat", "train/dog", "empty", "two", "mixed/cat", "mixed/dog", "notes", "one/notes":
         (tmp_path / name).mkdir(parents=True)
@@ -121,6 +122,10 @@ def test_a_path_or_a_name_may_be_given(check, arguments, kind):
     "arguments, words",
     [
         (["nothing.csv"], "there is no "),
+        (
+            ["array.npy"],
+            "an .npz file, a .csv file, or folders of images, one per class (np.savez(FILE, x_train=..., y_train=",
+        ),
         (["notes.txt"], "notes.txt is not a data set, expected an .npz file"),
         (["train"], "the folder train/cat has no images"),
         (["empty"], "empty must have a folder for each of 2 or more classes, got 0"),
@@ -155,7 +160,8 @@ def test_a_path_or_a_name_may_be_given(check, arguments, kind):
         (["fruit.csv", "--set", "label_column="], "dataset.label_column must be a text that is not empty, got ''"),
         (
             ["fruit.csv", "--set", "input_shape=[1,2,100001]"],
-            "dataset.input_shape must be a list of 3 whole numbers in",
+            "dataset.input_shape must be a list [height, width, channels], such as [32,32,3] for a color "
+            "picture, of whole numbers in 1..100000",
         ),
         (["fruit.csv", "--set", "dataset.label_column=colour"], "fruit.csv has no column 'colour'"),
         (["fruit.csv", "--set", "dataset.lable_column=0"], "--set must be dataset.KEY=VALUE, got"),
@@ -163,7 +169,10 @@ def test_a_path_or_a_name_may_be_given(check, arguments, kind):
         (["fruit.csv", "--set", "dataset.scale=0"], "dataset.scale must be > 0 and at most 1000000000, got 0.0"),
         (["fruit.csv", "--set", "dataset.scale=much"], "dataset.scale must be a number or null, got 'much'"),
         (["fruit.csv", "--set", "dataset.channels=2"], "dataset.channels must be 1 or 3, got 2"),
-        (["fruit.csv", "--set", "dataset.input_shape=[8,8]"], "dataset.input_shape must be a list of 3 whole numbers"),
+        (
+            ["fruit.csv", "--set", "dataset.input_shape=[8,8]"],
+            "such as [32,32,3] for a color picture, of whole numbers in 1..100000, got [8, 8]",
+        ),
         (["fruit.csv", "--set", "dataset.test_fraction=1"], "dataset.test_fraction must be > 0 and < 1, got 1.0"),
         (["fruit.csv", "--set", "dataset.partition=local"], "fruit.csv has texts as classes"),
     ],

@@ -95,7 +95,7 @@ def _wrong(key: str, value: Any) -> str:
         *others, last = map(str, NAMES[key])
         return "%s or %s" % (", ".join(others), last)
     if key == "input_shape" and not (len(value) == 3 and all(1 <= axis <= 10**5 for axis in value)):
-        return "a list of 3 whole numbers in 1..100000"
+        return "a list [height, width, channels], such as [32,32,3] for a color picture, of whole numbers in 1..100000"
     if key == "test_fraction" and not 0 < value < 1:
         return "> 0 and < 1"
     return "a text that is not empty" if value == "" else ""

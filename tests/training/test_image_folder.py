@@ -115,7 +115,9 @@ def test_different_sizes_need_a_shape(settings_for, folder):
     Image.new("RGB", (7, 9)).save(str(folder / "sky" / "2.png"))
     for use in (resolve_dataset, load_dataset):
         with pytest.raises(
-            DataError, match="sky/2.png has 9 x 7 pixels, .*apple/0.png has 6 x 5 .give dataset.input_shape"
+            DataError,
+            match="sky/2.png has 9 x 7 pixels, .*apple/0.png has 6 x 5 .to resize them, give "
+            "height, width and channels: --set .dataset.input_shape=.64,64,3.'",
         ):
             use(settings_for())
     assert load_dataset(settings_for(input_shape=[6, 5, 3])).n_classes == 3

@@ -161,7 +161,7 @@ def _shape(path: str, section: DatasetSettings, found: Survey) -> Shape:
         elif own != size:
             raise DataError(
                 "%s has %d x %d pixels, %s has %d x %d" % ((file,) + own[::-1] + (first,) + size[::-1]),
-                hint="give dataset.input_shape, [height, width, channels], to resize them",
+                hint="to resize them, give height, width and channels: --set 'dataset.input_shape=[64,64,3]'",
             )
     if not first:
         raise DataError("no image of %s can be read: %s" % (path, bad and bad.detail))

@@ -30,7 +30,7 @@ def find(data_dir: str) -> Tuple[str, str]:
         kind = kind_of(data_dir)
         if kind:
             return kind, data_dir
-        raise DataError("%s is not a data set, %s" % (data_dir, EXPECTED))
+        raise no_data_set(data_dir)
     try:
         names = sorted(name for name in os.listdir(data_dir) if not is_leftover(name))
     except OSError as error:
@@ -79,6 +79,13 @@ def data_sets_in(folder: str) -> List[Tuple[str, str]]:
     found = [(kind_of(path), path) for path in paths if kind_of(path) and os.path.isfile(path)]
     classes = [content_of(os.path.join(folder, name)) for name in top.folders]
     return found + ([("images", folder)] if any(content.images for content in classes) else [])
+
+
+def no_data_set(path: str) -> DataError:
+    """Return the error of a file that is of no kind that FLQ reads."""
+    is_array = os.path.splitext(path)[1].lower() == ".npy"
+    hint = "np.savez(FILE, x_train=..., y_train=...) saves arrays as .npz" if is_array else "save a table as .csv"
+    return DataError("%s is not a data set, %s" % (path, EXPECTED), hint=hint)
 
 
 def require_all_known(section: DatasetSettings) -> None:
