@@ -77,7 +77,7 @@ CASES = [
     (master, "--config folder", "folder cannot be read: Is a directory"),
     (master, "--config file/x.json", "file/x.json cannot be read: Not a directory"),
     (master, "--config file", "file is not JSON: line 1, column 1"),
-    (master, "--config list.json", "list.json must hold one JSON object, got a list"),
+    (master, "--config list.json", "list.json must hold one JSON object, got []"),
     (master, "--set report.results_dir=file", "/file is not a folder (report.results_dir must be a writable folder)"),
     (master, "--set report.results_dir=file/x/y", "{folder}/file is not a folder (report.results_dir"),
     (master, '--set report.results_dir="a\\u0000"', "results_dir must be a text without null characters"),

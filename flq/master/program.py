@@ -87,7 +87,15 @@ def _config(args: argparse.Namespace, project_dir: str) -> Settings:
 
 def _config_of(about: Dict[str, Any], args: argparse.Namespace, config: Settings) -> Settings:
     """Return the configuration to resume a run with: ``config`` if it is of --config, otherwise the run's own."""
-    return config if args.config is not None else load_config(None, args.overrides, about["settings"])
+    if args.config is None:
+        config = load_config(None, args.overrides, about["settings"])
+    if config.dataset.name != about["settings"]["dataset"]["name"]:
+        try:
+            resolve_dataset(config)
+        except FlqError:  # another data set does not fit the run's other settings: that is not the mistake
+            check_same_model(about["run_id"], about, config)
+            raise
+    return config
 
 
 def _print_config(args: argparse.Namespace, project_dir: str) -> int:
@@ -108,7 +116,7 @@ def _print_config(args: argparse.Namespace, project_dir: str) -> int:
     task = make_task(settings)
     task.check()
     if past is not None:
-        check_same_model(past, settings)
+        check_same_model(past.about["run_id"], past.about, settings)
     if not is_custom(config.model.name):
         run_options("", settings, task.layout)
     sys.stdout.write(config_text(to_json(settings)))

@@ -48,10 +48,10 @@ def _flags() -> Flags:
 
     command = commands.add_parser(
         "list",
-        help="list the runs: state, rounds, accuracy, bytes, and how to continue",
+        help="list the runs: state, rounds, accuracy, bytes, and how to resume",
         description=(
             "List the runs of a folder, the newest last: state, rounds, last and best accuracy, bytes on the wire; the "
-            "workbook of a run that has ended, and the command that continues one that has not. Damaged folders come "
+            "workbook of a run that has ended, and the command that resumes one that has not. Damaged folders come "
             "after them."
         ),
     )

@@ -83,7 +83,7 @@ def find(results_dir: str) -> Tuple[List[Listed], List[str]]:
         names = sorted(os.listdir(results_dir))
     except OSError as error:
         raise FlqError(
-            "%s cannot be read: %s" % (shown(results_dir), error.strerror or error),
+            "%s cannot be read: %s" % (shown(results_dir) or "the folder ''", error.strerror or error),
             "name the folder of the runs with --results_dir",
         ) from None
     paths = [os.path.join(results_dir, name) for name in names if not name.startswith(".") and name not in NO_RUNS]

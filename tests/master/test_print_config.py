@@ -87,6 +87,8 @@ def test_with_resume_it_is_the_configuration_of_the_run(printed, tmp_path, is_na
     "flags, overrides, sentence",
     [
         (["--resume"], ["total_workers=7"], "system.total_workers was 4 and is 7"),
+        (["--resume"], ["dataset.name=mnist"], "dataset.name was 'digits' and is 'mnist' (omit --config"),
+        (["--resume"], ["dataset.name=npz:nowhere.npz"], "dataset.name was 'digits' and is 'npz:nowhere.npz' (omit"),
         (["--resume", "another"], [], "there is no run another in "),
     ],
 )

@@ -42,6 +42,7 @@ def resumed(tmp_path, monkeypatch):
     [
         (["--host", "192.0.2.7"], "this machine has no such address"),
         (["--set", "model.lr=0.5"], "model.lr was 0.05 and is 0.5"),
+        (["--set", "dataset.name=mnist"], "dataset.name was 'digits' and is 'mnist'"),
     ],
 )
 def test_after_a_rejected_resume_nothing_is_said_to_be_lost(resumed, caplog, flags, sentence):

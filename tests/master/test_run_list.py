@@ -260,6 +260,8 @@ def test_the_command_prints_it_and_a_missing_folder_is_one_sentence(begin, capsy
         "python -m flq.report list: error: nowhere cannot be read: No such file or directory "
         "(name the folder of the runs with --results_dir)\n"
     )
+    assert main(["list", "--results_dir", ""]) == 2
+    assert "error: the folder '' cannot be read: No such file or directory (name" in capsys.readouterr().err
 
 
 def test_it_needs_none_of_the_packages_for_workbooks_and_figures(begin):

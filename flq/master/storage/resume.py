@@ -23,7 +23,7 @@ from ...locks import lock
 from ...report.recorded import is_journalled
 from ...run_end import KEY, RunEnd, end_of
 from .journal import NAME, Journal, create, open_journal
-from .run_index import ON_A_DISK, Seen, alone, newest_unfinished, next_number, refuse_a_copy
+from .run_index import ON_A_DISK, alone, newest_unfinished, next_number, refuse_a_copy
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def check_may_resume(past: Past, settings: Settings) -> None:
     ConfigError
         If they would make another model, or the run has nothing left to do.
     """
-    _refuse_another(past.run_id, past.about, settings)
+    check_same_model(past.run_id, past.about, settings)
     n_done, n_most = past.journal.extent.n_rounds, settings.system.max_rounds
     if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
         raise ConfigError(
@@ -179,7 +179,7 @@ def check_may_resume(past: Past, settings: Settings) -> None:
         )
 
 
-def check_same_model(seen: Seen, settings: Settings) -> None:
+def check_same_model(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
     """Check that a run, which may be running, can be resumed with these settings.
 
     Raises
@@ -187,10 +187,6 @@ def check_same_model(seen: Seen, settings: Settings) -> None:
     ConfigError
         If they would make another model.
     """
-    _refuse_another(seen.about["run_id"], seen.about, settings)
-
-
-def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
     if config_hash(to_json(settings)) != about["config_hash"]:
         raise ConfigError(
             "run %s cannot be resumed with another configuration: %s"
