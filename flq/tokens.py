@@ -148,7 +148,8 @@ def _token_of_file(path: str, worker_id: int) -> str:
     if token is None:
         raise ConfigError(
             "%s holds no token of worker %d" % (path, worker_id),
-            "it needs the line %s of the master's token file" % worker_name(worker_id),
+            "it needs the line %s of the master's token file; if that has none, use an id in range, or raise "
+            "system.total_workers on the master" % worker_name(worker_id),
         )
     return token
 

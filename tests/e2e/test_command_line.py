@@ -40,7 +40,9 @@ def test_a_worker_id_out_of_range_is_exit_code_2(cluster):
 def test_a_worker_without_a_token_is_exit_code_2_with_a_hint(cluster):
     master = cluster.master(*SMALL)
     worker = cluster.worker(4, master.port)
-    assert_one_sentence(worker, 2, "needs the worker's token", "--token_file", "FLQ_TOKEN")
+    assert_one_sentence(
+        worker, 2, "tokens of workers 0 to 3", "--token_file", "FLQ_TOKEN", "use an id in range, or raise"
+    )
 
 
 def test_a_second_instance_of_a_worker_is_exit_code_2(cluster):

@@ -61,7 +61,9 @@ def test_an_operators_route_is_401_with_a_hint(master, path):
 def test_a_workers_route_is_401_with_a_hint(master, path):
     answer = ask(master, "POST", path)
     assert "needs the worker's token" in assert_refused(answer, 401)
-    assert "--token_file" in json.loads(answer[2])["hint"] and "FLQ_TOKEN" in json.loads(answer[2])["hint"]
+    hint = json.loads(answer[2])["hint"]
+    assert "--token_file" in hint and "FLQ_TOKEN" in hint
+    assert "use an id in range, or raise system.total_workers on the master" in hint
 
 
 def test_a_poll_without_a_token_is_401_even_from_this_machine(master):
