@@ -106,6 +106,7 @@ def larger():
 Y = np.arange(600) % 2
 BAD = [
     files(a_dot_csv="0.1,,0\n0.1,0.2,1\n"),
+    files(a_dot_csv="kind,a,b\n" + "apple,0.1,1\nlime,0.2,2\n" * 5),
     files(a_dot_csv="2019,2020,2021,kind\n0.1,0.2,0.3,fig\n"),
     files(a_dot_csv="2019,2020,kind\n0.1,0.2,0\n"),
     files(a_dot_csv="0.1,0.2,0\n0.1,0.2,NA\n"),

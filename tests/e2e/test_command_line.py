@@ -41,7 +41,7 @@ def test_a_worker_without_a_token_is_exit_code_2_with_a_hint(cluster):
     master = cluster.master(*SMALL)
     worker = cluster.worker(4, master.port)
     assert_one_sentence(
-        worker, 2, "tokens of workers 0 to 3", "--token_file", "FLQ_TOKEN", "use an id in range, or raise"
+        worker, 2, "needs the worker's token", "--token_file", "FLQ_TOKEN", "use an id in range, or raise"
     )
 
 

@@ -151,6 +151,13 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (rows(first="400,410,quality"), "toy.csv, line 1, column 3: the class is 'quality', .*label_column=quality;"),
         (rows(first="a,b,y") + "0.1,inf,0\n", "toy.csv, line 14, column 'b' must be a finite number .* got inf"),
         (rows(first="a,b,y") + "0.1,red,0\n", r"toy.csv, line 14, column 2 \(b\) must be a number, got 'red' .give"),
+        (
+            "my kind,a,b\n" + "fig,1,2\npear,2,3\n" * 9,
+            r"line 2, column 1 \(my kind\) must be a number, got 'fig' .if column 1 is the class, "
+            "set dataset.label_column='my kind'; otherwise give each text a number, or remove the column",
+        ),
+        ("fig,1,2\npear,2,3\n" * 9, "line 2, column 1 must .*if column 1 is the class, set dataset.label_column=0;"),
+        ("name,a,b\n" + "".join("n%d,1,2\n" % i for i in range(9)), "column 1 .name. must .*'n0' .give each text a nu"),
         (rows() + "0.1,True,0\n", "line 13, column 2 must be a number, got 'True' .write 1 and 0"),
         (rows() + '0.1,"1,5",0\n', "line 13, column 2 must be a number, got '1,5' .write decimals with a point"),
         (rows() + "0.1,1_0,0\n", "line 13, column 2 must be a number, got '1_0'"),

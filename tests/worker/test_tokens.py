@@ -138,3 +138,10 @@ def test_a_worker_that_was_first_finds_the_tokens_that_the_master_makes_later(tm
     assert find() is None  # of the workers 0 to 2
     tokens = make_tokens(default_path(str(tmp_path)), 4)
     assert find() == tokens["worker3"]
+
+
+def test_an_id_without_a_token_is_out_of_range_or_needs_more_workers(tmp_path):
+    path = str(tmp_path / "tokens")
+    make_tokens(path, 4)
+    with pytest.raises(ConfigError, match="no token of worker 7 .*use an id in range, or raise system"):
+        worker_token_source(7, path, {}, str(tmp_path))()

@@ -37,8 +37,8 @@ NO_OPERATOR = (
 )
 NO_WORKER = (
     "copy the worker's line of state/tokens from the master's machine into a file for --token_file, or its "
-    "token into the environment variable FLQ_TOKEN; docs/security.md shows how; if the file has no line of this id, use "
-    "an id in range, or raise system.total_workers on the master"
+    "token into the environment variable FLQ_TOKEN; docs/security.md shows how; if the file has no line of this id, "
+    "use an id in range, or raise system.total_workers on the master"
 )
 
 

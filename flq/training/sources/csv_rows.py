@@ -10,13 +10,17 @@ Example
 
 import csv
 from array import array
+from itertools import islice
 from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ...errors import DataError
+from .csv_columns import setting_of
 from .csv_format import cure_of, no_text, other_width
 from .labels import is_missing, number_of
+
+LOOKED_AT = 1000  # lines, to see whether texts repeat
 
 Line = Tuple[int, List[str]]  # number in the file, and cells
 
@@ -106,11 +110,20 @@ class Rows:
         elif all(number_of(row[i]) is None for i in features) and len(features) > 1:
             hint = "remove the line if it is not a sample; otherwise give each text a number, or remove the columns"
         else:
-            hint = cure_of(cell) or (
-                "give each text a number, or remove the column; dataset.label_column names the column of the class"
-            )
+            hint = cure_of(cell) or self._cure_of_texts(column)
         named = " (%s)" % self._names[column][:40] if self._names and self._names[column] else ""
         return DataError(
             "%s, line %d, column %d%s must be a number, got %r" % (self._path, line, column + 1, named, cell[:40]),
             hint=hint,
+        )
+
+    def _cure_of_texts(self, column: int) -> str:
+        """Return what to do about texts in a column, which is the class if it is the first and repeats a few texts."""
+        texts = [row[column].strip() for _, row in islice(lines_of(self._path), LOOKED_AT) if len(row) > column]
+        if column > 0 or 2 * len(set(texts)) > len(texts):
+            return "give each text a number, or remove the column; dataset.label_column names the column of the class"
+        setting = setting_of(self._names, column) if self._names else str(column)
+        return (
+            "if column 1 is the class, set dataset.label_column=%s; otherwise give each text a number, or remove the "
+            "column" % setting
         )
