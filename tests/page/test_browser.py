@@ -32,7 +32,7 @@ SLOW = (
     "model.lr=0.002",
     "system.max_rounds=100000",
     "system.lease_s=6",
-    "jetson_optimization.telemetry_s=1",
+    "jetson_optimization.telemetry_s=0",
 )
 DIGITS = (
     "dataset.partition=non_iid",
