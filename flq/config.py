@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .core.codecs import MODES, lossless
+from .core.data_report import LARGEST_SCALE, LEAST_SCALE
 from .core.schedule import SCHEDULES
 from .core.settings import GRANT_ORDERS, LIMITS, MEMORIES, OWN_KEYS, UPDATES, Settings, settings_from_json
 from .core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
@@ -203,8 +204,8 @@ class Dataset(Section):
         "FLQ.",
     )
     scale: Optional[float] = Field(
-        gt=0,
-        le=1e9,
+        ge=LEAST_SCALE,
+        le=LARGEST_SCALE,
         description="Value that means 1.0: samples are divided by it; null or auto = from the range of the data set.",
     )
     channels: Optional[Literal[1, 3]] = Field(

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from flq.core.data_report import DataReport
+from flq.core.data_report import LARGEST_SCALE, LEAST_SCALE, DataReport
 
 REPORT = DataReport(
     n_train=140,
@@ -35,6 +35,6 @@ REPORTS = st.builds(
     st.none() | st.lists(TEXTS, max_size=9).map(tuple),
     COUNTS,
     st.integers(0, 2**32 - 1),
-    st.floats(1e-30, 1e30),
-    st.floats(1e-30, 1e30),
+    st.floats(LEAST_SCALE, LARGEST_SCALE),
+    st.floats(LEAST_SCALE, LARGEST_SCALE),
 )

@@ -148,7 +148,10 @@ def test_a_path_or_a_name_may_be_given(check, arguments, kind):
         ),
         (["digits", "--set", "label_column=1"], "dataset.label_column has no effect on digits"),
         (["toy.npz", "--set", "label_column=y"], "dataset.label_column has no effect on npz:toy.npz"),
-        (["fruit.csv", "--set", "dataset.scale=1e30"], "dataset.scale must be > 0 and at most 1000000000, got 1e+30"),
+        (
+            ["fruit.csv", "--set", "dataset.scale=1e30"],
+            "dataset.scale must be at least 1e-09 and at most 1000000000, got 1e+30",
+        ),
         (["fruit.csv", "--set", "dataset.scale=NaN"], "dataset.scale must be "),
         (["fruit.csv", "--set", "partition=foo"], "dataset.partition must be iid, non_iid, shards or local, got 'foo'"),
         (
@@ -166,7 +169,11 @@ def test_a_path_or_a_name_may_be_given(check, arguments, kind):
         (["fruit.csv", "--set", "dataset.label_column=colour"], "fruit.csv has no column 'colour'"),
         (["fruit.csv", "--set", "dataset.lable_column=0"], "--set must be dataset.KEY=VALUE, got"),
         (["fruit.csv", "--set", "model.lr=1"], "--set must be dataset.KEY=VALUE, got 'model.lr=1'"),
-        (["fruit.csv", "--set", "dataset.scale=0"], "dataset.scale must be > 0 and at most 1000000000, got 0.0"),
+        (["fruit.csv", "--set", "dataset.scale=1e-320"], "dataset.scale must be at least 1e-09 and at most"),
+        (
+            ["fruit.csv", "--set", "dataset.scale=0"],
+            "dataset.scale must be at least 1e-09 and at most 1000000000, got 0.0",
+        ),
         (["fruit.csv", "--set", "dataset.scale=much"], "dataset.scale must be a number or null, got 'much'"),
         (["fruit.csv", "--set", "dataset.channels=2"], "dataset.channels must be 1 or 3, got 2"),
         (
@@ -183,7 +190,24 @@ def test_what_can_not_be_used_is_one_sentence_and_exit_code_2(check, arguments, 
     assert errors.startswith("python -m flq.data: error: ") and errors.count("\n") == 1 and words in errors
 
 
-VALUES = ["null", "auto", "true", "false", "0", "1", "3", "-1", "2.0", "0.5", "1e9", "1e30", "1e-9", "NaN", "1e400"]
+VALUES = [
+    "null",
+    "auto",
+    "true",
+    "false",
+    "0",
+    "1",
+    "3",
+    "-1",
+    "2.0",
+    "0.5",
+    "1e9",
+    "1e30",
+    "1e-9",
+    "9e-10",
+    "NaN",
+    "1e400",
+]
 VALUES += ["", "x", "[1,2,3]", "[1,2]", "[1,2,0]", "[1,2,100001]", "{}", '"0"', "iid", "local", "2000000"]
 
 

@@ -22,6 +22,8 @@ MOST_OF_A_NAME = 40
 MOST_OF_A_DTYPE = 20
 MOST_AXES = 4
 LARGEST = 2**53  # a larger count is no exact number in JSON
+LEAST_SCALE, LARGEST_SCALE = 1e-9, 1e9  # of dataset.scale, whether it is given or chosen
+NO_CHECKSUM = -1  # of the data of several workers together
 HINT = "install the same version of FLQ on master and workers"
 
 
@@ -76,7 +78,7 @@ def value_range(report: DataReport) -> str:
 
 
 def merged(reports: Sequence[DataReport]) -> DataReport:
-    """Return the report of the data of several workers together, 1 or more; several have no checksum: 0."""
+    """Return the report of the data of several workers together, 1 or more; several have no checksum."""
     first = reports[0]
     if len(reports) == 1:
         return first
@@ -89,7 +91,7 @@ def merged(reports: Sequence[DataReport]) -> DataReport:
         highest=max(report.highest for report in reports),
         n_classes=max(report.n_classes for report in reports),
         class_counts=tuple(map(sum, zip(*rows))),
-        checksum=0,
+        checksum=NO_CHECKSUM,
     )
 
 
@@ -101,7 +103,7 @@ def described(report: DataReport, most_classes: int = MOST_CLASSES) -> Dict[str,
         values[name] = float("%.7g" % values[name])  # the digits of a float32
     for name in ("class_names", "class_counts"):
         values[name] = None if values[name] is None else values[name][:most_classes]
-    return dict(values, checksum="%08x" % report.checksum if report.checksum else None)
+    return dict(values, checksum=None if report.checksum == NO_CHECKSUM else "%08x" % report.checksum)
 
 
 def first_names(names: Optional[Sequence[str]]) -> Optional[Tuple[str, ...]]:
@@ -161,7 +163,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_scale(value: Any) -> bool:
-    return _is_number(value) and value > 0
+    return _is_number(value) and LEAST_SCALE <= value <= LARGEST_SCALE
 
 
 def _are_counts(value: Any, most: int, least: int = 0) -> bool:
@@ -183,7 +185,7 @@ def _are_names(value: Any) -> bool:
 
 COUNT = _is_count, "a whole number in 0..2^53"
 NUMBER = _is_number, "a finite number"
-SCALE = _is_scale, "a finite number above 0"
+SCALE = _is_scale, "a number in 1e-09..1e+09"
 FIELDS = {
     "n_train": COUNT,
     "n_test": COUNT,

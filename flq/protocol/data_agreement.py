@@ -9,10 +9,12 @@ local               a number       decides nothing
 any other           any            fixes the checksum of the run: a worker whose data have another is rejected
 =================== ============== ===========================================================================
 
-A worker without a report, whose task has no data set, may always join.
+Until round 1 begins, a worker's report counts as the first one if no other worker has a lease: what the first worker
+has wrong can be mended, and does not outlive it. A worker without a report, whose task has no data set, may always
+join.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import AbstractSet, Any, Callable, Dict, NamedTuple, Optional, Set
 
 from ..core.data_report import DataReport, described, from_json, merged, sizes, to_json, value_range
 from ..core.settings import Settings
@@ -21,7 +23,10 @@ from . import notes
 from .events import DATA, Note
 
 FITTING = (0.1, 2.0)  # the largest value of a worker's data, divided by a scale that another worker has chosen
-SCALE_HINT = "give all workers values of one range, or set dataset.scale"
+SCALE_HINT = "give all workers values of one range, or set dataset.scale in a new run"
+SAME_FILES = "copy the same files to every worker"
+SAME_RANGE = 0.01  # of the span of values: copies of one data set differ by less, however its pictures are decoded
+MOST_NOTES = 10  # about one worker
 
 
 class First(NamedTuple):
@@ -60,7 +65,8 @@ class DataAgreement:
         self.n_taken = 0
         self._settings, self._emit = settings, emit
         self._is_local = settings.dataset.partition == "local"
-        self._warned: Set[Optional[int]] = set()  # ids of workers, None = of the master's data
+        self._of_all: Optional[DataReport] = None  # a copy of what ``of_run`` has merged
+        self._told: Dict[Optional[int], Set[str]] = {}  # id of a worker, None = of none -> texts of notes
 
     @property
     def settings(self) -> Settings:
@@ -69,12 +75,27 @@ class DataAgreement:
             return self._settings
         return with_scale(self._settings, self.first.report.scale)
 
+    def settings_for(self, worker_id: int, leased: Optional[AbstractSet[int]]) -> Settings:
+        """Return the settings with which a worker that has not joined builds; ``leased`` as in :meth:`admits`."""
+        return self._settings if self._may_decide(worker_id, leased) else self.settings
+
+    def _may_decide(self, worker_id: int, leased: Optional[AbstractSet[int]]) -> bool:
+        """Return whether the report of a worker counts as the first one."""
+        return self.first is None or leased is not None and leased <= {worker_id}
+
     @property
     def _decides_scale(self) -> bool:
         return self._is_local and self._settings.dataset.scale is None
 
-    def admits(self, worker_id: int, report: Optional[DataReport]) -> bool:
-        """Return whether a worker may join with its data; False if it must build again, with the run's scale.
+    def admits(self, worker_id: int, report: Optional[DataReport], leased: Optional[AbstractSet[int]]) -> bool:
+        """Return whether a worker may join with its data; False if it must build again, with other settings.
+
+        Parameters
+        ----------
+        worker_id : int
+        report : DataReport or None
+        leased : set of int, or None
+            The workers with a lease; None after round 1 has begun.
 
         Raises
         ------
@@ -82,36 +103,80 @@ class DataAgreement:
             If its data are not those of the run.
         """
         first = self.first
-        if report is None or first is None or self._is_local and not self._decides_scale:
+        if report is None or self._is_local and not self._decides_scale:
             return True
+        if first is None or self._may_decide(worker_id, leased):
+            return not self._is_local or report.scale == report.auto_scale
         if self._is_local:
-            problem = None if _fits(report, first.report.scale) else _does_not_fit(worker_id, report, first)
+            is_right, words, hint = (
+                _fits(report, first.report.scale),
+                _does_not_fit(worker_id, report, first),
+                SCALE_HINT,
+            )
         else:
-            problem = None if report.checksum == first.report.checksum else _different(worker_id, report, first)
-        if problem is not None:
-            error = Conflict(*problem)
+            is_right, words = report.checksum == first.report.checksum, _different(worker_id, report, first)
+            hint = SAME_FILES + ", or set dataset.partition=local in a new run"
+        if not is_right:
+            error = Conflict(words + self._like_the_master(worker_id, report), self._hint(worker_id, hint, leased))
             self._tell(Note("worker %d is rejected: %s" % (worker_id, error), DATA, worker_id))
             raise error
         return not self._is_local or report.scale == first.report.scale
 
-    def take(self, worker_id: int, report: Optional[DataReport]) -> None:
-        """Keep the report of a worker that joins; tell the operator what is odd about it."""
+    def _like_the_master(self, worker_id: int, report: DataReport) -> str:
+        """Return the end of a sentence: that the master's copy is that of a rejected worker, if it is."""
+        is_same = not self._is_local and self.own is not None and self.own.checksum == report.checksum
+        return "; the master has the same copy as worker %d" % worker_id if is_same else ""
+
+    def _hint(self, worker_id: int, hint: str, leased: Optional[AbstractSet[int]]) -> str:
+        """Return what helps a rejected worker."""
+        assert self.first is not None
+        first_id = self.first.worker_id
+        if worker_id == first_id:
+            return "restore them, or begin a new run"
+        if leased is not None and self._may_decide(first_id, leased):
+            return "%s; until round 1 begins, worker %d may be started again with other data" % (hint, first_id)
+        return hint
+
+    def has_changed(self, worker_id: int, report: Optional[DataReport]) -> bool:
+        """Return whether a report differs from the one that is kept of the worker."""
+        return report is not None and self.reports.get(worker_id, report) != report
+
+    def take(self, worker_id: int, report: Optional[DataReport], leased: Optional[AbstractSet[int]] = None) -> None:
+        """Keep the report of a worker that joins; tell the operator what is odd about it.
+
+        ``leased`` as in :meth:`admits`, before the worker joins.
+        """
         if report is None:
             return
-        if self.first is None:
+        if self.first is None or self._may_decide(worker_id, leased):
             self.first = First(worker_id, report)
+            self.reports.clear()
         if self._is_local or worker_id == self.first.worker_id:
             self.reports[worker_id] = report
+            self._of_all = None
             self.n_taken += 1
-        if self.own is not None and not self._is_local and self.own.checksum != report.checksum:
-            self._tell(notes.other_data(sizes(self.own), sizes(report)))
+        if not self._is_local:
+            self._compare(worker_id, report, self.first)
         warning = self.warning(report, "worker %d" % worker_id)
         if warning is not None:
             self._tell(Note(warning, DATA, worker_id))
 
+    def _compare(self, worker_id: int, report: DataReport, first: First) -> None:
+        """Tell the operator if the master evaluates on other data than a worker has."""
+        if self.own is None:
+            return
+        if self.own.checksum != report.checksum:
+            self._tell(notes.other_data(sizes(self.own), sizes(report)))
+        elif worker_id == first.worker_id and _values_differ(report, self.own):
+            self._tell(Note(_other_values("the master", self.own, first), DATA))
+
     def warning(self, report: Optional[DataReport], who: str = "this worker") -> Optional[str]:
-        """Return a sentence if the scale of the run is not the one that fits a worker's values."""
-        if report is None or self.first is None or not self._decides_scale:
+        """Return a sentence if a worker's values do not suit the scale of the run, or the first worker's values."""
+        if report is None or self.first is None:
+            return None
+        if not self._is_local and _values_differ(report, self.first.report):
+            return _other_values(who, report, self.first)
+        if not self._decides_scale:
             return None
         first = self.first.report
         if report.auto_scale == first.scale:
@@ -131,9 +196,10 @@ class DataAgreement:
         )
 
     def _tell(self, note: Note) -> None:
-        """Tell the operator, once about each worker."""
-        if note.worker_id not in self._warned:
-            self._warned.add(note.worker_id)
+        """Tell the operator, each sentence once."""
+        told = self._told.setdefault(note.worker_id, set())
+        if note.text not in told and len(told) < MOST_NOTES:
+            told.add(note.text)
             self._emit(note)
 
     def own_values(self, report: Optional[DataReport]) -> str:
@@ -145,9 +211,11 @@ class DataAgreement:
     @property
     def of_run(self) -> Optional[DataReport]:
         """The report of all workers' data together; before the first one, what the master has read; or None."""
-        if self.reports:
-            return merged([report for _, report in sorted(self.reports.items())])
-        return self.own
+        if not self.reports:
+            return self.own
+        if self._of_all is None:
+            self._of_all = merged([report for _, report in sorted(self.reports.items())])
+        return self._of_all
 
     def stored(self) -> Optional[Dict[str, Any]]:
         """Return what the journal keeps for people, JSON values: "all" and, with local data, "workers"; or None."""
@@ -169,6 +237,7 @@ class DataAgreement:
         if body["first"] is not None:
             self.first = First(body["first"][0], from_json(body["first"][1]))
         self.reports = {worker_id: from_json(report) for worker_id, report in body["reports"]}
+        self._of_all = None
 
 
 def with_scale(settings: Settings, scale: Optional[float]) -> Settings:
@@ -182,22 +251,41 @@ def _fits(report: DataReport, scale: float) -> bool:
     return report.auto_scale == scale or FITTING[0] <= largest <= FITTING[1]
 
 
-def _does_not_fit(worker_id: int, report: DataReport, first: First) -> List[str]:
-    """Return the sentence and the hint for values that the scale of the run does not suit."""
+def _does_not_fit(worker_id: int, report: DataReport, first: First) -> str:
+    """Return the sentence for values that the scale of the run does not suit."""
+    if worker_id == first.worker_id:
+        words = (
+            "the data of worker %d have changed: its values are %s; when it joined first, they were %s, divided by %.7g"
+        )
+        return words % (worker_id, value_range(report), value_range(first.report), first.report.scale)
     words = "the values of worker %d, %s, are not in the range of the run: worker %d has %s, divided by %.7g"
-    return [
-        words % (worker_id, value_range(report), first.worker_id, value_range(first.report), first.report.scale),
-        SCALE_HINT,
-    ]
+    return words % (worker_id, value_range(report), first.worker_id, value_range(first.report), first.report.scale)
 
 
-def _different(worker_id: int, report: DataReport, first: First) -> List[str]:
-    """Return the sentence and the hint for data that are not those of the run."""
+def _different(worker_id: int, report: DataReport, first: First) -> str:
+    """Return the sentence for data that are not those of the run."""
     if worker_id == first.worker_id:
         words = "the data of worker %d have changed: %s; when it joined first, it had %s"
-        return [words % (worker_id, sizes(report), sizes(first.report)), "restore them, or begin a new run"]
+        return words % (worker_id, sizes(report), sizes(first.report))
     words = "the data of worker %d differ from those of the run: %s; worker %d has %s"
-    return [
-        words % (worker_id, sizes(report), first.worker_id, sizes(first.report)),
-        "copy the same files to every worker, or set dataset.partition=local",
-    ]
+    return words % (worker_id, sizes(report), first.worker_id, sizes(first.report))
+
+
+def _values_differ(one: DataReport, other: DataReport) -> bool:
+    """Return whether copies with the same labels have values of different ranges, or different scales."""
+    most = SAME_RANGE * (other.highest - other.lowest)
+    is_near = abs(one.lowest - other.lowest) <= most and abs(one.highest - other.highest) <= most
+    return not is_near or one.scale != other.scale
+
+
+def _other_values(who: str, report: DataReport, first: First) -> str:
+    """Return the sentence for values that differ from the first worker's."""
+    return "the values of %s, %s, divided by %.7g, differ from those of worker %d, %s, divided by %.7g: %s" % (
+        who,
+        value_range(report),
+        report.scale,
+        first.worker_id,
+        value_range(first.report),
+        first.report.scale,
+        SAME_FILES,
+    )

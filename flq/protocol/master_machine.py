@@ -16,7 +16,7 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 """
 
 from enum import Enum
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
+from typing import AbstractSet, Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 
 from ..core.codecs import Payload, lossless
 from ..core.layout import Vector
@@ -222,7 +222,9 @@ class MasterMachine:
                 "start_crc": self.model.start_crc,
                 "codings": list(member.codings),
                 "layout": options.layout.to_json(),
-                "settings": for_workers(self.data.settings),
+                "settings": for_workers(
+                    self.data.settings if joined else self.data.settings_for(event.worker_id, self._leased_in_lobby())
+                ),
                 "warning": self.data.warning(event.data) if joined else None,
             },
         )
@@ -231,7 +233,8 @@ class MasterMachine:
         """Let a worker take part, in the epoch that its claim gives it; return whether it does."""
         if claim is Claim.OVERTAKEN:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
-        if claim is Claim.OUTDATED or not self.data.admits(member.worker_id, event.data):
+        leased = self._leased_in_lobby()
+        if claim is Claim.OUTDATED or not self.data.admits(member.worker_id, event.data, leased):
             return False
         assert event.n_samples is not None
         member.is_confirmed = True
@@ -240,9 +243,10 @@ class MasterMachine:
         is_ahead = self.membership.is_ahead(event, self.round_index)
         resumes, is_taking_over = claim is Claim.RESUMED, event.session != member.session
         codings = lossless.common(self.options.rules.coding, event.codings)
-        if not resumes or not member.has_lease or codings != member.codings or is_taking_over:
+        has_changed = self.data.has_changed(member.worker_id, event.data)
+        if not resumes or not member.has_lease or codings != member.codings or is_taking_over or has_changed:
             self._emit(Journalled(event))
-            self.data.take(member.worker_id, event.data)
+            self.data.take(member.worker_id, event.data, leased)
         member.codings = codings
         if is_taking_over:
             member.begin_session(event.session)
@@ -257,6 +261,10 @@ class MasterMachine:
         own = self.data.own_values(event.data)
         self._emit(notes.joined(member.worker_id, member.n_samples, member.epoch, resumes, is_ahead, own))
         return True
+
+    def _leased_in_lobby(self) -> Optional[AbstractSet[int]]:
+        """Return the workers with a lease; None after round 1 has begun."""
+        return None if self.round_index else frozenset(self.membership.leased())
 
     def _begin_epoch(self, member: Member, instance: str, n_samples: int) -> None:
         """Begin a new epoch; the worker's earlier uploads count until it uploads again."""

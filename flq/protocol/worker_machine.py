@@ -244,7 +244,7 @@ class WorkerMachine:
         )
         data = self._built.data
         if data is not None:
-            scale = self._settings.dataset.scale or data.scale  # a task of the user's own may use none
+            scale = self._settings.dataset.scale or data.auto_scale  # a task of the user's own may use none
             action.body["data"] = to_json(data._replace(scale=scale))
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)

@@ -10,13 +10,13 @@ import json
 import os
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from ..core.data_report import LARGEST_SCALE, LEAST_SCALE
 from ..core.settings import DatasetSettings, value_from_json
 from ..errors import ConfigError
 from .partition import LOCAL, PARTITIONS
 
-# As in flq/config.py, which needs a package that workers do not have: whether the lowest value is excluded, lowest and
-# highest value.
-LIMITS = {"scale": (True, 0, 1e9), "dir_alpha": (False, 1e-6, 1e6), "shards_per_worker": (False, 1, 10**6)}
+# Lowest and highest value, as in flq/config.py, which needs a package that workers do not have.
+LIMITS = {"scale": (LEAST_SCALE, LARGEST_SCALE), "dir_alpha": (1e-6, 1e6), "shards_per_worker": (1, 10**6)}
 NAMES: Dict[str, Tuple[Any, ...]] = {"partition": (*PARTITIONS, LOCAL), "channels": (1, 3)}
 
 
@@ -88,9 +88,9 @@ def _value(key: str, text: str) -> Any:
 def _wrong(key: str, value: Any) -> str:
     """Return what a value of the right type must be if it is not; otherwise ""."""
     if key in LIMITS:
-        above, lowest, highest = LIMITS[key]
-        if not lowest <= value <= highest or above and value == lowest:
-            return "%s %.15g and at most %.15g" % (">" if above else "at least", lowest, highest)
+        lowest, highest = LIMITS[key]
+        if not lowest <= value <= highest:
+            return "at least %.15g and at most %.15g" % (lowest, highest)
     if key in NAMES and value not in NAMES[key]:
         *others, last = map(str, NAMES[key])
         return "%s or %s" % (", ".join(others), last)

@@ -40,7 +40,8 @@ def test_a_worker_with_another_copy_exits_with_both_values_and_joins_with_the_ri
     sentence = (
         "the data of worker 1 differ from those of the run: 127 training and 14 test samples, checksum ad61fc1b; "
         "worker 0 has 180 training and 20 test samples, checksum 52f81979 "
-        "(copy the same files to every worker, or set dataset.partition=local)"
+        "(copy the same files to every worker, or set dataset.partition=local in a new run; until round 1 begins, "
+        "worker 0 may be started again with other data)"
     )
     assert other.text.rstrip().endswith(sentence)
     master.wait_for("worker 1 is rejected: the data of worker 1 differ")
@@ -114,7 +115,8 @@ def test_local_data_far_from_the_scale_of_the_run_are_rejected(cluster, tmp_path
     assert other.wait() == 2
     assert other.text.rstrip().endswith(
         "the values of worker 1, 0 to 1, are not in the range of the run: worker 0 has 0 to 239, divided by 255 "
-        "(give all workers values of one range, or set dataset.scale)"
+        "(give all workers values of one range, or set dataset.scale in a new run; until round 1 begins, worker 0 may "
+        "be started again with other data)"
     )
     plant(tmp_path / "again", 1)
     right = str(tmp_path / "again" / "own1")

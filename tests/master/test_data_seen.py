@@ -67,7 +67,10 @@ def test_another_copy_is_rejected_and_the_operator_reads_why(make_master, caplog
         status, body = join(master, 1, REPORT)
         assert status == 409 and body["error"] == "Conflict"
         assert body["detail"].startswith("the data of worker 1 differ from those of the run: 140 training and 15 test")
-        assert body["hint"] == "copy the same files to every worker, or set dataset.partition=local"
+        assert body["hint"] == (
+            "copy the same files to every worker, or set dataset.partition=local in a new run; until round 1 begins, "
+            "worker 0 may be started again with other data"
+        )
     (record,) = [record for record in caplog.records if "is rejected" in record.message]
     assert record.levelno == logging.WARNING and body["detail"] in record.message
     feed = json.loads(master.send("GET", "/feed")[2])
@@ -80,7 +83,7 @@ def test_invalid_data_are_an_error_of_the_request(make_master):
     master = make_master(*RUN)
     body = registration(0, n_samples=10, layout_crc=master.layout.crc, data=dict(to_json(REPORT), scale=0))
     status, _, text = master.send("POST", "/register", json.dumps(body))
-    assert status == 422 and json.loads(text)["detail"] == "data.scale must be a finite number above 0, got 0"
+    assert status == 422 and json.loads(text)["detail"] == "data.scale must be a number in 1e-09..1e+09, got 0"
 
 
 def test_the_data_are_in_status_journal_config_and_workbook(make_master, tmp_path):

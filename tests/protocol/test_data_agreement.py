@@ -10,6 +10,7 @@ from test_worker_machine import Worker
 from flq.core.data_report import to_json
 from flq.core.settings import settings_from_json
 from flq.errors import Conflict
+from flq.protocol import data_agreement
 from flq.protocol.data_agreement import DataAgreement, with_scale
 from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.master_state import capture, resume
@@ -51,7 +52,8 @@ def test_data_with_another_checksum_are_rejected_with_both_values(past):
     assert isinstance(error, Conflict) and str(error) == (
         "the data of worker 1 differ from those of the run: 140 training and 15 test samples, checksum 1a2b3c4d; "
         "worker 0 has 180 training and 20 test samples, checksum 5e6f7081 "
-        "(copy the same files to every worker, or set dataset.partition=local)"
+        "(copy the same files to every worker, or set dataset.partition=local in a new run; until round 1 begins, "
+        "worker 0 may be started again with other data)"
     )
     assert len(bench.journal) == n_entries and bench.machine.data.capture() == before
     assert bench.notes[-1] == "worker 1 is rejected: %s" % error
@@ -62,7 +64,7 @@ def test_data_with_another_checksum_are_rejected_with_both_values(past):
 
 
 def test_a_worker_whose_own_data_have_changed_is_rejected():
-    bench = Bench(min_workers=2, **SHARED)
+    bench = Bench(min_workers=1, **SHARED)
     join(bench, 0, REPORT, session="a")
     error = join(bench, 0, OTHER, session="b", known_sessions=1)
     assert isinstance(error, Conflict) and "the data of worker 0 have changed: 180 training" in str(error)
@@ -118,7 +120,7 @@ def test_the_first_worker_decides_the_scale_of_local_data(past):
     assert reply["joined"]
     assert reply["warning"] == (
         "the values of this worker, 0 to 300, are divided by 255, which worker 0 has chosen for its values, 0 to 255; "
-        "alone they would be divided by 1023: give all workers values of one range, or set dataset.scale"
+        "alone they would be divided by 1023: give all workers values of one range, or set dataset.scale in a new run"
     )
     (told,) = [note for note in bench.notes if "alone they would be divided" in note]
     assert told.startswith("the values of worker 1, 0 to 300, are divided by 255")
@@ -141,7 +143,8 @@ def test_local_values_far_from_the_scale_of_the_run_are_rejected(first, second, 
     for scale in (second.scale, first.scale):
         error = join(bench, 1, second._replace(scale=scale))
         assert isinstance(error, Conflict) and str(error) == (
-            "the values of worker 1, %s (give all workers values of one range, or set dataset.scale)" % values
+            "the values of worker 1, %s (give all workers values of one range, or set dataset.scale in a new run; "
+            "until round 1 begins, worker 0 may be started again with other data)" % values
         )
     assert len(bench.journal) == n_entries and bench.machine.data.capture() == before
     assert [note for note in bench.notes if "is rejected" in note] == ["worker 1 is rejected: %s" % error]
@@ -168,6 +171,73 @@ def test_the_settings_of_a_run_differ_from_the_configured_ones_in_the_scale_only
     assert agreement.settings == options.settings
     agreement.take(0, REPORT)
     assert agreement.settings == with_scale(options.settings, 255.0)
+
+
+@pytest.mark.parametrize("past", ["same process", "journal", "snapshot"])
+@pytest.mark.parametrize("kind, wrong, right", [(SHARED, OTHER, REPORT), (LOCAL, FRACTIONS, REPORT)])
+def test_until_round_1_begins_the_first_worker_may_mend_its_data(kind, wrong, right, past):
+    bench = Bench(min_workers=2, **kind)
+    join(bench, 0, wrong, session="a")
+    assert isinstance(join(bench, 1, right), Conflict)
+    if past != "same process":
+        again(bench, past == "snapshot")
+    assert bench.register(0)["settings"]["dataset"]["scale"] is None  # it decides again
+    reply = join(bench, 0, right, session="b", known_sessions=1)
+    assert reply["joined"] and bench.machine.data.reports == {0: right}
+    again(bench, past == "snapshot")
+    assert bench.machine.data.first == (0, right) and bench.machine.data.of_run == right
+    assert join(bench, 1, right)["joined"] and bench.machine.round_index == 1
+    error = join(bench, 0, wrong._replace(scale=right.scale), session="c", known_sessions=2)
+    assert isinstance(error, Conflict) and "the data of worker 0 have changed" in str(error)
+    assert str(error).endswith("(restore them, or begin a new run)")
+
+
+@pytest.mark.parametrize("kind, wrong, right", [(SHARED, OTHER, REPORT), (LOCAL, FRACTIONS, REPORT)])
+def test_a_first_worker_that_is_lost_before_round_1_decides_nothing(kind, wrong, right):
+    bench = Bench(min_workers=2, **kind)
+    join(bench, 0, wrong)
+    bench.wait(1000.0)
+    assert not bench.machine.members[0].has_lease
+    assert bench.register(1)["settings"]["dataset"]["scale"] is None
+    assert join(bench, 1, right)["joined"]
+    again(bench, False)
+    assert bench.machine.data.first == (1, right) and bench.machine.data.reports == {1: right}
+    assert isinstance(join(bench, 0, wrong, session="b"), Conflict)
+
+
+def test_the_first_scale_is_the_one_that_fits_the_values():
+    bench = Bench(min_workers=2, **LOCAL)
+    reply = join(bench, 0, REPORT._replace(scale=1e9))
+    assert not reply["joined"] and reply["settings"]["dataset"]["scale"] is None and bench.machine.data.first is None
+    assert join(bench, 0, REPORT)["joined"]
+
+
+def test_a_rejection_says_that_the_master_has_the_same_copy():
+    bench = Bench(min_workers=2, **SHARED)
+    bench.machine.data.own = REPORT
+    join(bench, 0, OTHER)
+    assert "checksum 5e6f7081; the master has the same copy as worker 1 (copy" in str(join(bench, 1, REPORT))
+
+
+def test_each_rejection_of_a_worker_is_told_up_to_a_limit():
+    bench = Bench(min_workers=2, **SHARED)
+    join(bench, 0, REPORT)
+    for n_train in range(20):
+        join(bench, 1, OTHER._replace(n_train=n_train))
+    assert len([note for note in bench.notes if "worker 1 is rejected" in note]) == data_agreement.MOST_NOTES
+
+
+def test_copies_with_the_same_labels_and_other_values_are_told():
+    floats = REPORT._replace(dtype="float32")
+    bench = Bench(min_workers=3, scale=255.0, **SHARED)
+    bench.machine.data.own = floats._replace(highest=1.0)
+    join(bench, 0, floats)
+    assert bench.notes[-2].startswith("the values of the master, 0 to 1, divided by 255, differ from those of worker 0")
+    assert join(bench, 1, floats._replace(highest=254.0))["warning"] is None  # pictures, decoded by another version
+    reply = join(bench, 2, floats._replace(highest=1.0))
+    words = "0 to 1, divided by 255, differ from those of worker 0, 0 to 255, divided by 255: copy the same files"
+    assert reply["joined"] and reply["warning"].startswith("the values of this worker, " + words)
+    assert [note for note in bench.notes if note.startswith("the values of worker 2, " + words)]
 
 
 # -- the worker ------------------------------------------------------------------------------

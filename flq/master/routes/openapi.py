@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Sequence, get_type_hints
 from flask import Flask, Response, jsonify
 
 from ... import __version__
-from ...core.data_report import MOST_AXES, MOST_CLASSES, MOST_OF_A_DTYPE, MOST_OF_A_NAME
+from ...core.data_report import LARGEST_SCALE, LEAST_SCALE, MOST_AXES, MOST_CLASSES, MOST_OF_A_DTYPE, MOST_OF_A_NAME
 from ...core.statuses import STATUSES
 from ...device.report import FIELDS
 from ...protocol.wire import MEDIA_TYPE
@@ -183,8 +183,8 @@ DATA = _object(
         "class_names": _or_null(dict(_list({"type": "string", "maxLength": MOST_OF_A_NAME}), maxItems=MOST_CLASSES)),
         "class_counts": dict(_list(COUNT), maxItems=MOST_CLASSES),
         "checksum": dict(COUNT, maximum=2**32 - 1),
-        "scale": dict(NUMBER, exclusiveMinimum=0),
-        "auto_scale": dict(NUMBER, exclusiveMinimum=0),
+        "scale": dict(NUMBER, minimum=LEAST_SCALE, maximum=LARGEST_SCALE),
+        "auto_scale": dict(NUMBER, minimum=LEAST_SCALE, maximum=LARGEST_SCALE),
     },
     optional=("class_names",),
 )

@@ -12,6 +12,7 @@ Choice(scale=255.0, divided='', warnings=[])
 
 from typing import List, NamedTuple, Optional
 
+from ...core.data_report import LARGEST_SCALE
 from ...core.settings import DatasetSettings
 from .seen import Seen, plain
 
@@ -79,7 +80,8 @@ def _of_images(seen: Seen, is_local: bool) -> Choice:
     is_float = seen.dtype.startswith("float")
     if lowest < 0 or is_float and highest <= OVERSHOOT:
         return _choice(seen, 1.0)
-    scale = next((level for level in LEVELS if highest <= level * (RINGING if is_float else 1.0)), highest)
+    fits = (level for level in LEVELS if highest <= level * (RINGING if is_float else 1.0))
+    scale = next(fits, min(highest, LARGEST_SCALE))
     return _choice(seen, scale, is_usual=scale == 1.0 and not _is_bytes(seen))
 
 

@@ -251,7 +251,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 def plain(value: float) -> str:
     """Return a number as a person writes it.
 
-    >>> plain(255.0), plain(0.1), plain(1234567.0), plain(-2.0)
-    ('255', '0.1', '1234567', '-2')
+    >>> plain(255.0), plain(0.1), plain(1234567.0), plain(-2.0), plain(float("inf"))
+    ('255', '0.1', '1234567', '-2', 'inf')
     """
-    return "%d" % value if value == int(value) and abs(value) < 1e15 else "%.4g" % value
+    return "%d" % value if abs(value) < 1e15 and value == int(value) else "%.4g" % value
