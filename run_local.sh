@@ -200,6 +200,7 @@ mkdir -p "$project_dir/logs" || true  # the run does not need logs
 master_pid=""
 worker_pids=()
 ready=""         # the master's line "FLQ master ready ..."
+is_told=""       # whether the master has printed how to resume the run
 excel=""         # the Excel file that it has named, if any
 signals=0        # number of signals received
 signal_status=0  # the exit status of the last signal
@@ -243,6 +244,7 @@ hear() {
     local line
     while read -r -t 0.01 line <&"$from_master"; do
         case "$line" in
+        "to resume: "*) is_told=yes ;;
         "results: "*) if [[ -f "${line#results: }" ]]; then excel="${line#results: }"; fi ;;
         *) ready="$line" ;;
         esac
@@ -312,7 +314,7 @@ stop_on_signal() {
     end_everything
     if [[ -n "$excel" ]]; then
         say "Results so far: $excel"
-        say_how_to_resume
+        if [[ -z "$is_told" ]]; then say_how_to_resume; fi
     else
         say "No results were saved." >&2
     fi
@@ -331,15 +333,15 @@ stop_on_failure() {
     exit "$((${3:-1} == 2 ? 2 : 1))"
 }
 
-# check_master_starts : stop if the master has ended. If it has refused its settings, show its sentence, unless the
-# terminal has it already.
+# check_master_starts : stop if the master has ended. If it has refused its settings, show its sentence on stderr,
+# unless that is also where stdout goes, which has it already.
 check_master_starts() {
     local status=0
     if is_running "$master_pid"; then return; fi
     wait "$master_pid" 2>/dev/null || status=$?
     if ((status == 2)); then
         end_everything
-        if [[ ! -t 1 ]]; then tail -n 1 "$master_output" >&2 || true; fi
+        if [[ ! /dev/fd/1 -ef /dev/fd/2 ]]; then tail -n 1 "$master_output" >&2 || true; fi
         exit 2
     fi
     if ((status != 0)); then stop_on_failure "The master failed with exit status $status." "$master_output"; fi
@@ -403,14 +405,16 @@ fi
 set -m
 "${copy[@]}" "$master_output" "/dev/fd/$to_filter" <&"$copied" {to_copy}>&- {lines}<&- {from_master}<&- {to_script}>&- &
 copy_pids=("$!")
-grep -a --line-buffered -e "^FLQ master ready" -e "^results: " <&"$lines" >&"$to_script" {to_copy}>&- {to_filter}>&- &
+grep -a --line-buffered -e "^FLQ master ready" -e "^results: " -e "^to resume: " <&"$lines" >&"$to_script" {to_copy}>&- {to_filter}>&- &
 copy_pids+=("$!")
 set +m
 exec {copied}<&- {lines}<&- {to_filter}>&- {to_script}>&-
+export FLQ_RESUME_COMMAND="./run_local.sh --resume"
 start "/dev/fd/$to_copy" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" "${settings[@]}"
 master_pid=$started_pid
 exec {to_copy}>&-
-unset FLQ_NOTIFY FLQ_NOTIFY_PROXY  # secrets for the master only: workers may run a user's own model
+# Secrets for the master only (workers may run a user's own model), and its command.
+unset FLQ_NOTIFY FLQ_NOTIFY_PROXY FLQ_RESUME_COMMAND
 
 deadline=$((SECONDS + HEALTH_TIMEOUT_S))
 until master_answers; do

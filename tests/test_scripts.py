@@ -655,6 +655,21 @@ def test_a_stopped_run_is_resumed_by_the_command_that_is_printed(ready_project, 
     assert shlex.split(how)[3:] == ["--resume", "x y" if is_resumed else "%s/2026_1" % elsewhere]
 
 
+def test_how_to_resume_is_said_once_by_the_master(ready_project, environment):
+    environment["BEHAVIOUR"] = "endless"
+    text = (ready_project / "flq_master.py").read_text()
+    told = 'print("to resume: " + os.environ["FLQ_RESUME_COMMAND"] + " 2026_1", flush=True)\n    print("results: '
+    (ready_project / "flq_master.py").write_text(text.replace('print("results: ', told))
+    script = start_run(ready_project, environment, "--workers", "2")
+    wait_for_line(script, "Started 2 workers")
+    script.send_signal(signal.SIGINT)
+    output, errors = script.communicate(timeout=WAIT_S)
+    assert (script.returncode, errors) == (130, "")
+    lines = [line for line in output.splitlines() if "to resume" in line.lower()]
+    assert lines == ["to resume: ./run_local.sh --resume 2026_1"]
+    assert output.splitlines()[-1].startswith("Results so far: ")
+
+
 def test_setup_only_makes_the_environment_and_starts_nothing(project, environment):
     for _ in range(2):
         done = run([str(project / "run_local.sh"), "--setup_only"], env=environment)
@@ -699,6 +714,15 @@ def test_settings_that_the_master_refuses_are_its_sentence_and_exit_code_2(ready
     lines = [line for line in failed.stderr.splitlines() if "GET /healthz" not in line]
     assert lines == ["12:00:01 mode must be one of lowrank, bbit, got this"]
     assert list((ready_project / "logs").glob("*_worker*.out")) == []
+
+
+def test_what_the_master_refuses_is_printed_once_where_stdout_and_stderr_are_one(ready_project, environment):
+    (ready_project / "flq_master.py").write_text(REFUSING_MASTER)
+    command = [str(ready_project / "run_local.sh"), "--mode", "this"]
+    failed = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60
+    )
+    assert failed.returncode == 2 and failed.stdout.count("mode must be one of lowrank, bbit, got this") == 1
 
 
 def test_run_without_an_excel_file_is_a_failure(ready_project, environment):

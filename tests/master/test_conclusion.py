@@ -21,6 +21,11 @@ def say(counted, **facts):
     return conclusion("r", **dict(HAS, **facts), workbook="a.xlsx", totals=counted)
 
 
+def test_an_interrupted_run_is_resumed_by_the_command_of_its_script():
+    said = conclusion("r", **HAS, workbook="a.xlsx", totals=None, command="./run_local.sh --resume")
+    assert said.sentences == ["to resume: ./run_local.sh --resume r", "results: a.xlsx"]
+
+
 @pytest.mark.parametrize(
     "facts, counted, code, expected",
     [

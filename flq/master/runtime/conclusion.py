@@ -9,6 +9,10 @@ from ...report.summary import NEVER_JOINED, Totals, blocked_updates, lost_worker
 logger = logging.getLogger(__name__)
 
 
+RESUME = "./start_master.sh --resume"
+STARTED_WITH = "FLQ_RESUME_COMMAND"  # in the environment: the command of a script that has started the master
+
+
 class Conclusion(NamedTuple):
     """Exit code and sentences for the log; an ``error`` is the only sentence."""
 
@@ -26,7 +30,13 @@ class Conclusion(NamedTuple):
 
 
 def conclusion(
-    name: str, has_ended: bool, has_failed: bool, problem: Optional[str], workbook: str, totals: Optional[Totals]
+    name: str,
+    has_ended: bool,
+    has_failed: bool,
+    problem: Optional[str],
+    workbook: str,
+    totals: Optional[Totals],
+    command: str = RESUME,
 ) -> Conclusion:
     """Return the conclusion of a run.
 
@@ -40,8 +50,10 @@ def conclusion(
         Which result is not written, and why.
     totals : Totals or None
         None if a signal interrupted the run.
+    command : str
+        That resumes an interrupted run, with the name after it.
     """
-    resume = "./start_master.sh --resume %s" % name
+    resume = "%s %s" % (RESUME, name)
     if has_ended and problem is not None:
         return Conclusion(
             1,
@@ -55,7 +67,7 @@ def conclusion(
             + resume
         )
     elif totals is None or has_failed:
-        said.append("to resume: " + resume)
+        said.append("to resume: %s %s" % (command, name))
     if problem is None:
         said.append("results: " + workbook)
     blocked = None

@@ -6,6 +6,7 @@ records/counts.py, live/board.py (the status).
 """
 
 import logging
+import os
 import time
 from contextlib import suppress
 from typing import Any, Callable, Dict, Optional
@@ -31,7 +32,7 @@ from ..records.wire_meter import Meter
 from ..routes.model_files import ModelFiles
 from ..storage.journal import Journal
 from ..storage.store import Store
-from .conclusion import Conclusion, conclusion
+from .conclusion import RESUME, STARTED_WITH, Conclusion, conclusion
 from .divergences import Divergences
 from .ending import Ending
 from .evaluations import Evaluations
@@ -275,6 +276,7 @@ class Run:
             self.results.problem_of(),
             self.results.workbook,
             None if self.ending.stage is Stage.INTERRUPTED else self._totals(),
+            os.environ.get(STARTED_WITH, RESUME),
         )
 
     def close(self) -> None:
