@@ -29,4 +29,4 @@ Shared by master and report: ``journal_file`` (reads and verifies a journal), ``
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
