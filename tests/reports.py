@@ -37,4 +37,5 @@ REPORTS = st.builds(
     st.integers(0, 2**32 - 1),
     st.floats(LEAST_SCALE, LARGEST_SCALE),
     st.floats(LEAST_SCALE, LARGEST_SCALE),
+    st.integers(0, 2**32 - 1),
 )

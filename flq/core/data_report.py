@@ -51,6 +51,8 @@ class DataReport(NamedTuple):
         The value that means 1.0 in this run.
     auto_scale : float
         The scale that ``dataset.scale`` null chooses for these values.
+    columns : int
+        CRC32 of the names of a table's features, in their order; 0 = they have no names.
     """
 
     n_train: int
@@ -65,6 +67,7 @@ class DataReport(NamedTuple):
     checksum: int
     scale: float
     auto_scale: float
+    columns: int = 0
 
 
 def sizes(report: DataReport) -> str:
@@ -98,7 +101,7 @@ def merged(reports: Sequence[DataReport]) -> DataReport:
 def described(report: DataReport, most_classes: int = MOST_CLASSES) -> Dict[str, Any]:
     """Return what users see of a report, as JSON values: for config.json, /status and the workbook."""
     values = to_json(report)
-    del values["auto_scale"]
+    del values["auto_scale"], values["columns"]
     for name in ("lowest", "highest"):
         values[name] = float("%.7g" % values[name])  # the digits of a float32
     for name in ("class_names", "class_counts"):
@@ -186,6 +189,7 @@ def _are_names(value: Any) -> bool:
 COUNT = _is_count, "a whole number in 0..2^53"
 NUMBER = _is_number, "a finite number"
 SCALE = _is_scale, "a number in 1e-09..1e+09"
+CRC = (lambda value: _is_count(value) and value < 2**32), "a whole number in 0..2^32-1"
 FIELDS = {
     "n_train": COUNT,
     "n_test": COUNT,
@@ -196,8 +200,9 @@ FIELDS = {
     "n_classes": COUNT,
     "class_names": (_are_names, "null or a list of up to %d short texts" % MOST_CLASSES),
     "class_counts": (lambda value: _are_counts(value, MOST_CLASSES), "a list of up to %d whole numbers" % MOST_CLASSES),
-    "checksum": (lambda value: _is_count(value) and value < 2**32, "a whole number in 0..2^32-1"),
+    "checksum": CRC,
     "scale": SCALE,
     "auto_scale": SCALE,
+    "columns": CRC,
 }  # type: Dict[str, Tuple[Any, str]]
 FLOATS = "lowest", "highest", "scale", "auto_scale"

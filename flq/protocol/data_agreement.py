@@ -14,7 +14,7 @@ has wrong can be mended, and does not outlive it. A worker without a report, who
 join.
 """
 
-from typing import AbstractSet, Any, Callable, Dict, NamedTuple, Optional, Set
+from typing import AbstractSet, Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from ..core.data_report import DataReport, described, from_json, merged, sizes, to_json, value_range
 from ..core.settings import Settings
@@ -23,6 +23,7 @@ from . import notes
 from .events import DATA, Note
 
 FITTING = (0.1, 2.0)  # the largest value of a worker's data, divided by a scale that another worker has chosen
+NEAR = (0.1, 10.0)  # likewise with a scale that the settings give
 SCALE_HINT = "give all workers values of one range, or set dataset.scale in a new run"
 SAME_FILES = "copy the same files to every worker"
 SAME_RANGE = 0.01  # of the span of values: copies of one data set differ by less, however its pictures are decoded
@@ -109,7 +110,7 @@ class DataAgreement:
             return not self._is_local or report.scale == report.auto_scale
         if self._is_local:
             is_right, words, hint = (
-                _fits(report, first.report.scale),
+                _fits(report, first.report.scale, FITTING),
                 _does_not_fit(worker_id, report, first),
                 SCALE_HINT,
             )
@@ -171,13 +172,16 @@ class DataAgreement:
             self._tell(Note(_other_values("the master", self.own, first), DATA))
 
     def warning(self, report: Optional[DataReport], who: str = "this worker") -> Optional[str]:
-        """Return a sentence if a worker's values do not suit the scale of the run, or the first worker's values."""
+        """Return a sentence if a worker's table or values do not suit the first worker's, or the scale of the run."""
         if report is None or self.first is None:
             return None
+        if 0 != report.columns != self.first.report.columns != 0:
+            words = "the columns of %s have other names, or another order, than those of worker %d: %s"
+            return words % (who, self.first.worker_id, "features are taken by their place, not by their name")
         if not self._is_local and _values_differ(report, self.first.report):
             return _other_values(who, report, self.first)
         if not self._decides_scale:
-            return None
+            return self._far_from_given_scale(report, who)
         first = self.first.report
         if report.auto_scale == first.scale:
             return None
@@ -193,6 +197,17 @@ class DataAgreement:
                 report.auto_scale,
                 SCALE_HINT,
             )
+        )
+
+    def _far_from_given_scale(self, report: DataReport, who: str) -> Optional[str]:
+        """Return a sentence if local values are far from -1..1 with the scale that the settings give."""
+        if not self._is_local or _fits(report, report.scale, NEAR):
+            return None
+        return "the values of %s, %s, divided by dataset.scale, %.7g, are far from -1..1: %s" % (
+            who,
+            value_range(report),
+            report.scale,
+            "give all workers values of one range",
         )
 
     def _tell(self, note: Note) -> None:
@@ -245,10 +260,10 @@ def with_scale(settings: Settings, scale: Optional[float]) -> Settings:
     return settings._replace(dataset=settings.dataset._replace(scale=scale))
 
 
-def _fits(report: DataReport, scale: float) -> bool:
+def _fits(report: DataReport, scale: float, limits: Tuple[float, float]) -> bool:
     """Return whether a scale suits a worker's values, or is what it would choose itself."""
     largest = max(abs(report.lowest), abs(report.highest)) / scale
-    return report.auto_scale == scale or FITTING[0] <= largest <= FITTING[1]
+    return report.auto_scale == scale or limits[0] <= largest <= limits[1]
 
 
 def _does_not_fit(worker_id: int, report: DataReport, first: First) -> str:

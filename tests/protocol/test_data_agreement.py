@@ -160,9 +160,30 @@ def test_dark_and_bright_local_values_may_join(highest):
 
 def test_a_given_scale_is_never_changed():
     bench = Bench(min_workers=2, scale=100.0, **LOCAL)
+    replies = []
     for worker_id, report in enumerate((REPORT, FRACTIONS, OTHER)):
-        reply = join(bench, worker_id, report._replace(scale=100.0))
-        assert reply["joined"] and reply["settings"]["dataset"]["scale"] == 100.0 and reply["warning"] is None
+        replies.append(join(bench, worker_id, report._replace(scale=100.0)))
+        assert replies[-1]["joined"] and replies[-1]["settings"]["dataset"]["scale"] == 100.0
+    assert [reply["warning"] for reply in replies] == [
+        None,
+        "the values of this worker, 0 to 1, divided by dataset.scale, 100, are far from -1..1: give all workers values "
+        "of one range",
+        None,
+    ]
+    assert [note for note in bench.notes if "of worker 1, 0 to 1, divided by dataset.scale, 100, are far" in note]
+
+
+@pytest.mark.parametrize("changes", [LOCAL, SHARED, dict(LOCAL, scale=255.0)])
+def test_tables_with_other_columns_cause_a_warning(changes):
+    bench = Bench(min_workers=4, **changes)
+    said = []
+    for worker_id, columns in enumerate((7, 7, 0, 8)):
+        said.append(join(bench, worker_id, REPORT._replace(columns=columns))["warning"])
+    words = (
+        "the columns of %s have other names, or another order, than those of worker 0: features are taken by their "
+        "place, not by their name"
+    )
+    assert said == [None, None, None, words % "this worker"] and words % "worker 3" in bench.notes
 
 
 def test_the_settings_of_a_run_differ_from_the_configured_ones_in_the_scale_only():

@@ -45,6 +45,16 @@ def test_copies_of_a_file_have_one_checksum_and_a_shorter_one_has_another(tmp_pa
     assert (one.class_names, one.class_counts, one.n_classes) == (("a", "b", "c"), (30, 30, 30), 3)
 
 
+def test_tables_with_other_headings_or_another_order_of_columns_are_told_apart(tmp_path):
+    rows = ["%d.5,%d,%d" % (i, i % 7, i % 3) for i in range(90)]
+    found = []
+    for name, heading in (("one", ["a,b,y"]), ("two", ["a,b,class"]), ("swapped", ["b,a,y"]), ("none", [])):
+        csv(tmp_path / name, heading + rows)
+        settings = settings_with(dataset="csv:" + str(tmp_path / name), total_workers=1, batch_size=4)
+        found.append(report_of(load_dataset(resolve_dataset(settings)).seen).columns)
+    assert found[0] == found[1] != found[2] and found[3] == 0 and 0 not in found[:3]
+
+
 @pytest.mark.parametrize("scale, used", [(None, 16.0), (4.0, 4.0)])
 def test_a_known_data_set_is_reported_too(scale, used):
     report = report_of(load_dataset(settings_with(dataset="digits", scale=scale)).seen)

@@ -185,14 +185,13 @@ DATA = _object(
         "checksum": dict(COUNT, maximum=2**32 - 1),
         "scale": dict(NUMBER, minimum=LEAST_SCALE, maximum=LARGEST_SCALE),
         "auto_scale": dict(NUMBER, minimum=LEAST_SCALE, maximum=LARGEST_SCALE),
+        "columns": dict(COUNT, maximum=2**32 - 1),
     },
     optional=("class_names",),
 )
+SHOWN = set(DATA["properties"]) - {"auto_scale", "columns", "checksum"}
 SEEN = _object(
-    dict(
-        {name: schema for name, schema in DATA["properties"].items() if name not in ("auto_scale", "checksum")},
-        checksum=_or_null(TEXT),
-    )
+    dict({name: schema for name, schema in DATA["properties"].items() if name in SHOWN}, checksum=_or_null(TEXT))
 )
 STATUS = _object(
     {

@@ -52,4 +52,12 @@ def report_of(seen: Seen) -> DataReport:
         seen.checksum,
         seen.scale,
         seen.auto_scale,
+        _columns_of(seen),
     )
+
+
+def _columns_of(seen: Seen) -> int:
+    """Return the CRC32 of the names of the features; 0 if a heading does not name them."""
+    if not any("'" in name for name in seen.columns):
+        return 0
+    return zlib.crc32("\n".join(seen.columns).encode("utf-8", "backslashreplace")) & 0xFFFFFFFF
