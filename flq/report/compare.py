@@ -34,7 +34,7 @@ from .overlay import overlay
 from .runs import find_runs, path_of
 from .seeds import at_common_rounds, group_by_setting, mean_of
 from .sheets import fill, fit_to_pages, writing
-from .stored import StoredRun, shown
+from .stored import StoredRun, printable, shown
 
 CHART_CM = (30.0, 17.0)
 
@@ -116,7 +116,7 @@ def _check_each_once(paths: Sequence[str], results_dir: str) -> None:
     found = [os.path.realpath(path_of(path, results_dir)) for path in paths]
     for index, path in enumerate(paths):
         if found[index] in found[:index]:
-            raise FlqError("%s is given twice" % shown(path), "name each run once")
+            raise FlqError("%s is given twice" % printable(path), "name each run once")
 
 
 def _with_distinct_names(found: Sequence[Tuple[str, StoredRun]]) -> List[StoredRun]:

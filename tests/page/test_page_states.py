@@ -128,11 +128,13 @@ def test_while_contact_is_lost_everything_is_grey_and_says_since_when(look, opti
 def test_a_master_that_is_gone_before_the_end_leaves_a_grey_page(browser, tmp_path):
     with LocalMaster(str(tmp_path / "master")) as master:
         viewer = Viewer(browser, master.port).open()
-        expect(viewer.page.locator("#contact")).to_have_text("live")
-    with viewer:
-        expect(viewer.page.locator("#stale")).to_be_visible()
-        expect(viewer.page.locator("#contact")).to_have_text(re.compile("^no contact since"))
-        viewer.forget_refusals()
+        with viewer:
+            expect(viewer.page.locator("#contact")).to_have_text("live")
+            master.broadcast.close()
+            master.server.stop()
+            expect(viewer.page.locator("#stale")).to_be_visible()
+            expect(viewer.page.locator("#contact")).to_have_text(re.compile("^no contact since"))
+            viewer.forget_refusals()
 
 
 def test_contact_that_was_lost_yesterday_has_a_date(look):
