@@ -13,6 +13,7 @@ from ..config_file import load_config
 from ..config_hash import config_hash
 from ..core.settings import Settings, to_json
 from ..errors import FlqError, Unavailable
+from ..journal_file import NAME
 from ..logfile import log_trace, set_up_logging
 from ..protocol.options import run_options
 from ..reasons import named_reason
@@ -24,6 +25,7 @@ from ..training.models import is_custom
 from .heap import keep_few_arenas
 from .records.artifacts import config_text
 from .runtime.assembly import serve
+from .storage.journal import check_format
 from .storage.resume import check_same_model, find_run, resume_run
 from .storage.run_index import newest_unfinished, see
 
@@ -111,6 +113,7 @@ def _print_config(args: argparse.Namespace, project_dir: str) -> int:
         past = newest_unfinished(results_dir)
     elif args.resume is not None:
         past = see(find_run(args.resume, results_dir))
+        check_format(os.path.join(past.run_dir, NAME), past.about["format"])
         config, run_id = _config_of(past.about, args, config), past.about["run_id"]
     settings = resolve_dataset(config)
     task = make_task(settings)

@@ -14,9 +14,9 @@ has wrong can be mended, and does not outlive it. A worker without a report, who
 join.
 """
 
-from typing import AbstractSet, Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
+from typing import AbstractSet, Any, Callable, Dict, NamedTuple, Optional, Set
 
-from ..core.data_report import DataReport, described, from_json, merged, sizes, to_json, value_range
+from ..core.data_report import NO_CHECKSUM, DataReport, described, from_json, merged, sizes, to_json, value_range
 from ..core.settings import Settings
 from ..errors import Conflict
 from . import notes
@@ -24,7 +24,9 @@ from .events import DATA, Note
 
 FITTING = (0.1, 2.0)  # the largest value of a worker's data, divided by a scale that another worker has chosen
 NEAR = (0.1, 10.0)  # likewise with a scale that the settings give
-SCALE_HINT = "give all workers values of one range, or set dataset.scale in a new run"
+MOST_TIMES = 30.0  # the largest value of a worker's table over that of another's
+ONE_RANGE = "give all workers values of one range"
+SCALE_HINT = ONE_RANGE + ", or set dataset.scale in a new run"
 SAME_FILES = "copy the same files to every worker"
 SAME_RANGE = 0.01  # of the span of values: copies of one data set differ by less, however its pictures are decoded
 MOST_NOTES = 10  # about one worker
@@ -110,7 +112,7 @@ class DataAgreement:
             return not self._is_local or report.scale == report.auto_scale
         if self._is_local:
             is_right, words, hint = (
-                _fits(report, first.report.scale, FITTING),
+                _fits(report, first.report.scale),
                 _does_not_fit(worker_id, report, first),
                 SCALE_HINT,
             )
@@ -175,16 +177,27 @@ class DataAgreement:
         """Return a sentence if a worker's table or values do not suit the first worker's, or the scale of the run."""
         if report is None or self.first is None:
             return None
-        if 0 != report.columns != self.first.report.columns != 0:
-            words = "the columns of %s have other names, or another order, than those of worker %d: %s"
-            return words % (who, self.first.worker_id, "features are taken by their place, not by their name")
-        if not self._is_local and _values_differ(report, self.first.report):
-            return _other_values(who, report, self.first)
+        sentences = [self._other_columns(report, who), self._odd_values(report, who)]
+        return "; ".join(filter(None, sentences)) or None
+
+    def _other_columns(self, report: DataReport, who: str) -> Optional[str]:
+        """Return a sentence if the columns of a worker's table are not called as the first worker's."""
+        assert self.first is not None
+        if not 0 != report.columns != self.first.report.columns != 0:
+            return None
+        words = "the columns of %s have other names, or another order, than those of worker %d: %s"
+        return words % (who, self.first.worker_id, "features are taken by their place, not by their name")
+
+    def _odd_values(self, report: DataReport, who: str) -> Optional[str]:
+        """Return a sentence if a worker's values do not suit the scale of the run, or the first worker's values."""
+        assert self.first is not None
+        if not self._is_local:
+            return _other_values(who, report, self.first) if _values_differ(report, self.first.report) else None
         if not self._decides_scale:
-            return self._far_from_given_scale(report, who)
+            return _far_from_given_scale(report, who)
         first = self.first.report
         if report.auto_scale == first.scale:
-            return None
+            return _other_values(who, report, self.first, ONE_RANGE) if _ranges_differ(report, first) else None
         return (
             "the values of %s, %s, are divided by %.7g, which worker %d has chosen for its values, %s; alone they "
             "would be divided by %.7g: %s"
@@ -197,17 +210,6 @@ class DataAgreement:
                 report.auto_scale,
                 SCALE_HINT,
             )
-        )
-
-    def _far_from_given_scale(self, report: DataReport, who: str) -> Optional[str]:
-        """Return a sentence if local values are far from -1..1 with the scale that the settings give."""
-        if not self._is_local or _fits(report, report.scale, NEAR):
-            return None
-        return "the values of %s, %s, divided by dataset.scale, %.7g, are far from -1..1: %s" % (
-            who,
-            value_range(report),
-            report.scale,
-            "give all workers values of one range",
         )
 
     def _tell(self, note: Note) -> None:
@@ -229,7 +231,8 @@ class DataAgreement:
         if not self.reports:
             return self.own
         if self._of_all is None:
-            self._of_all = merged([report for _, report in sorted(self.reports.items())])
+            found = merged([report for _, report in sorted(self.reports.items())])
+            self._of_all = found._replace(checksum=NO_CHECKSUM) if self._is_local else found
         return self._of_all
 
     def stored(self) -> Optional[Dict[str, Any]]:
@@ -260,10 +263,33 @@ def with_scale(settings: Settings, scale: Optional[float]) -> Settings:
     return settings._replace(dataset=settings.dataset._replace(scale=scale))
 
 
-def _fits(report: DataReport, scale: float, limits: Tuple[float, float]) -> bool:
-    """Return whether a scale suits a worker's values, or is what it would choose itself."""
-    largest = max(abs(report.lowest), abs(report.highest)) / scale
-    return report.auto_scale == scale or limits[0] <= largest <= limits[1]
+def _largest(report: DataReport) -> float:
+    """Return the largest absolute value."""
+    return max(abs(report.lowest), abs(report.highest))
+
+
+def _fits(report: DataReport, scale: float) -> bool:
+    """Return whether a scale that another worker has chosen suits a worker's values, or is its own choice."""
+    return report.auto_scale == scale or FITTING[0] <= _largest(report) / scale <= FITTING[1]
+
+
+def _ranges_differ(report: DataReport, first: DataReport) -> bool:
+    """Return whether one of two workers' values are not scaled, and far larger than the other's."""
+    smaller, larger = sorted((_largest(report), _largest(first)))
+    return larger > NEAR[1] * first.scale and larger > MOST_TIMES * smaller
+
+
+def _far_from_given_scale(report: DataReport, who: str) -> Optional[str]:
+    """Return a sentence if local values are far from -1..1 with the scale that the settings give."""
+    largest, is_own = _largest(report) / report.scale, report.auto_scale == report.scale
+    if largest <= NEAR[1] and (largest >= NEAR[0] or is_own):  # pixels may be dark
+        return None
+    return "the values of %s, %s, divided by dataset.scale, %.7g, are far from -1..1: %s" % (
+        who,
+        value_range(report),
+        report.scale,
+        ONE_RANGE,
+    )
 
 
 def _does_not_fit(worker_id: int, report: DataReport, first: First) -> str:
@@ -293,7 +319,7 @@ def _values_differ(one: DataReport, other: DataReport) -> bool:
     return not is_near or one.scale != other.scale
 
 
-def _other_values(who: str, report: DataReport, first: First) -> str:
+def _other_values(who: str, report: DataReport, first: First, hint: str = SAME_FILES) -> str:
     """Return the sentence for values that differ from the first worker's."""
     return "the values of %s, %s, divided by %.7g, differ from those of worker %d, %s, divided by %.7g: %s" % (
         who,
@@ -302,5 +328,5 @@ def _other_values(who: str, report: DataReport, first: First) -> str:
         first.worker_id,
         value_range(first.report),
         first.report.scale,
-        SAME_FILES,
+        hint,
     )

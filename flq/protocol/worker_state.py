@@ -15,7 +15,7 @@ from ..core.worker_step import WorkerState
 from ..errors import BadValues
 from .messages import Answer, Kind
 
-VERSION = 3
+VERSION = 4
 STATES = ("if_applied", "if_not")
 MEMORIES = ("residual", "mirror")
 

@@ -72,9 +72,18 @@ def test_a_round_diverges_if_no_worker_has_a_finite_update(
 
 
 def test_a_resumed_run_does_not_repeat_what_was_said(divergences, said):
-    divergences.resume([a_round(1, test_loss=2.0), a_round(2, test_loss=math.nan)])
+    reports = [REPORT, REPORT._replace(round_index=2)]
+    divergences.resume(reports, [a_round(1, test_loss=2.0), a_round(2, test_loss=math.nan)])
     divergences.evaluated(a_round(3, test_loss=math.nan))
     assert said == [] and divergences.now.round_index == 2
+
+
+def test_a_resumed_run_remembers_updates_that_were_not_finite(divergences, said):
+    bad = REPORT._replace(round_index=2, n_nonfinite=2)
+    divergences.resume([REPORT, bad], [a_round(1, test_loss=2.0), a_round(2, test_loss=2.0, training_loss=None)])
+    assert divergences.now.round_index == 2
+    divergences.close_round(bad._replace(round_index=3))
+    assert said == []
 
 
 def test_a_worker_with_too_little_memory_is_no_divergence(make_master, caplog):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from journalled import begin, end
+from old_journal import write_format_5
 
 from flq.config_file import load_config
 from flq.config_hash import config_hash
@@ -49,6 +50,14 @@ def test_printed_and_printed_again_it_is_the_same(printed, tmp_path):
 
 def test_the_quorum_is_printed_as_a_number(printed):
     assert json.loads(printed("total_workers=3")[1])["system"]["min_workers"] == 3
+
+
+def test_a_run_of_an_older_format_is_refused_with_the_release_that_finishes_it(printed, tmp_path, caplog):
+    folder = tmp_path / "results" / "old"
+    folder.mkdir(parents=True)
+    write_format_5(str(folder))
+    code, out, _ = printed(flags=("--resume", str(folder)))
+    assert (code, out) == (2, "") and "has format 5, expected 6 (finish the run with FLQ 0.3.0" in caplog.text
 
 
 def test_the_hash_is_printed_as_64_digits(printed):

@@ -173,6 +173,40 @@ def test_a_given_scale_is_never_changed():
     assert [note for note in bench.notes if "of worker 1, 0 to 1, divided by dataset.scale, 100, are far" in note]
 
 
+TABLE = FRACTIONS._replace(dtype="number")  # whose own scale is always 1
+
+
+@pytest.mark.parametrize("largest, differs", [(29.0, False), (31.0, True), (40000.0, True)])
+@pytest.mark.parametrize("is_first", [False, True])
+def test_local_tables_of_very_different_ranges_cause_a_warning(largest, differs, is_first):
+    bench, other = Bench(min_workers=3, **LOCAL), TABLE._replace(highest=largest)
+    assert join(bench, 0, other if is_first else TABLE)["warning"] is None
+    warning = join(bench, 1, TABLE if is_first else other)["warning"]
+    values = ("0 to 1", "0 to %.7g" % largest) if is_first else ("0 to %.7g" % largest, "0 to 1")
+    words = "the values of this worker, %s, divided by 1, differ from those of worker 0, %s, divided by 1: %s"
+    assert warning == (words % (*values, "give all workers values of one range") if differs else None)
+
+
+def test_a_table_far_from_a_given_scale_causes_a_warning_though_null_would_choose_it_too():
+    bench = Bench(min_workers=3, scale=1.0, **LOCAL)
+    assert join(bench, 0, TABLE._replace(highest=0.01))["warning"] is None
+    warning = join(bench, 1, TABLE._replace(highest=40000.0, columns=7))["warning"]
+    assert warning.startswith("the values of this worker, 0 to 40000, divided by dataset.scale, 1, are far from -1..1")
+
+
+def test_two_warnings_on_one_worker_are_both_said():
+    bench = Bench(min_workers=3, **LOCAL)
+    join(bench, 0, TABLE._replace(columns=7))
+    columns, values = join(bench, 1, TABLE._replace(columns=8, highest=40000.0))["warning"].split("; ")
+    assert columns.startswith("the columns of this worker have other names") and "0 to 40000" in values
+
+
+def test_local_data_have_no_checksum_even_of_one_worker():
+    bench = Bench(min_workers=3, **LOCAL)
+    join(bench, 0, REPORT)
+    assert bench.machine.data.stored()["all"]["checksum"] is None
+
+
 @pytest.mark.parametrize("changes", [LOCAL, SHARED, dict(LOCAL, scale=255.0)])
 def test_tables_with_other_columns_cause_a_warning(changes):
     bench = Bench(min_workers=4, **changes)
@@ -206,7 +240,9 @@ def test_until_round_1_begins_the_first_worker_may_mend_its_data(kind, wrong, ri
     reply = join(bench, 0, right, session="b", known_sessions=1)
     assert reply["joined"] and bench.machine.data.reports == {0: right}
     again(bench, past == "snapshot")
-    assert bench.machine.data.first == (0, right) and bench.machine.data.of_run == right
+    assert (
+        bench.machine.data.first == (0, right) and bench.machine.data.of_run._replace(checksum=right.checksum) == right
+    )
     assert join(bench, 1, right)["joined"] and bench.machine.round_index == 1
     error = join(bench, 0, wrong._replace(scale=right.scale), session="c", known_sessions=2)
     assert isinstance(error, Conflict) and "the data of worker 0 have changed" in str(error)

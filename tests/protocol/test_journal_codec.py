@@ -38,6 +38,7 @@ ANSWERS = st.builds(
     coded=st.none(),
     held_back=st.none() | st.builds(HeldBack, FLOATS, st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 99)),
     blocked=st.just(0),
+    is_unable=st.just(False),
 )
 ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, blocked=413))
 ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, is_unable=True))

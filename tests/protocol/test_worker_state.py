@@ -87,7 +87,7 @@ def test_an_incomplete_state_is_rejected(path):
     "meta",
     [
         {},
-        {"version": 2},
+        {"version": 3},
         {"version": None},
         {"version": "1"},
         dict(META, version=99),

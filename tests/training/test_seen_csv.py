@@ -180,6 +180,10 @@ def test_a_table_is_seen_for_what_it_is(load, text, said):
         (rows(classes="0"), "has one class only, expected 2 or more .dataset.label_column names the column"),
         (rows(classes="1"), "has one class only, expected 2 or more .dataset.label_column names the column"),
         # the class in another column
+        (
+            "a,b,cat\n" + rows(classes=TEXTS),
+            "line 1, column 1 must be a number, got 'a' .* if it is a heading, set dataset.label_column=cat",
+        ),
         ("label,p0,p1\n" + rows(), "calls column 1 'label', but FLQ takes the class from the last column, 'p1'"),
         (
             "Class Label,p0,p1\n" + rows(),

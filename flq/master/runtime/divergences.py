@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Callable, Mapping, Optional, Sequence, Set
+from typing import Callable, Dict, Mapping, Optional, Sequence, Set
 
 from ...core.settings import Settings
 from ...protocol.events import UNCHANGED, Note, RoundReport
@@ -33,9 +33,10 @@ class Divergences:
         """The first sign of the current episode, if there is one. Any thread may read it."""
         return self._watch.now
 
-    def resume(self, rows: Sequence[RoundRow]) -> None:
+    def resume(self, reports: Sequence[RoundReport], rows: Sequence[RoundRow]) -> None:
         """Process the rounds of a resumed run; what the last master has said is not repeated."""
-        for row in rows:
+        for report, row in zip(reports, rows):
+            self._watch.take(row.round_index, _signs_of(report, True))
             self._watch.take(row.round_index, losses_of(row))
 
     def note(self, note: Note) -> None:
@@ -47,10 +48,9 @@ class Divergences:
 
         One worker whose update is not finite may have bad data; a run diverges when no worker has a loss.
         """
-        is_finite = UNCHANGED not in self._noted and (not report.n_nonfinite or report.training_loss is not None)
+        signs = _signs_of(report, UNCHANGED not in self._noted)
         self._noted.clear()
-        updates = 0.0 if is_finite else math.inf
-        self._take(report.round_index, {UPDATES: updates, TRAINING: report.training_loss, OWN: report.own_loss})
+        self._take(report.round_index, signs)
 
     def evaluated(self, row: RoundRow) -> None:
         """Process a round whose model has been evaluated or missed, by any thread."""
@@ -62,3 +62,9 @@ class Divergences:
             sentence = found.sentence(self._advice)
             logger.warning("%s", sentence)
             self._say(sentence, round_index)
+
+
+def _signs_of(report: RoundReport, has_changed: bool) -> Dict[str, Optional[float]]:
+    """Return what shows at the end of a round, and whether it has left the model as it was."""
+    is_finite = has_changed and (not report.n_nonfinite or report.training_loss is not None)
+    return {UPDATES: 0.0 if is_finite else math.inf, TRAINING: report.training_loss, OWN: report.own_loss}

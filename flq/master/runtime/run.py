@@ -149,13 +149,15 @@ class Run:
         FlqError
             If the snapshots and the journal are damaged or inconsistent.
         """
+        reports = []
         for _, value in journal.rounds():
             closed = from_stored(value)
+            reports.append(closed.report)
             self.record.add_round(closed)
             self.counts.resume_round(closed)
         for index, results in journal.tested():
             self.record.add_evaluation(index, Evaluated(*results))
-        self._divergences.resume(self.record.rounds())
+        self._divergences.resume(reports, self.record.rounds())
         reason = self._store.replay(
             self.machine,
             lambda index: self._evaluations.resume_at(index, self.machine.model.state),

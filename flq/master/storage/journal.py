@@ -106,13 +106,9 @@ class Journal:
         """
         with self._reading():
             about, extent = read_about(self._database, self.path)
-        if extent is None or about.get("format") != FORMAT:
-            found = about.get("format")
-            release = finished_by(3 if extent is None else found)
-            hint = "resume with the version of FLQ that began the run"
-            if release is not None:
-                hint = "finish the run with FLQ %s; python -m flq.report can read it" % release
-            raise ConfigError("the journal %s has format %r, expected %d" % (self.path, found, FORMAT), hint)
+        found = about.get("format")
+        check_format(self.path, 3 if extent is None and found == FORMAT else found)
+        assert extent is not None
         self.extent = extent
 
     def check_tables(self) -> None:
@@ -396,6 +392,17 @@ def open_journal(run_dir: str, only_to_look: bool = False) -> Journal:
         journal.close()
         raise
     return journal
+
+
+def check_format(path: str, found: Any) -> None:
+    """Raise ConfigError if a journal has another format than this release writes; it names the release to use."""
+    if found == FORMAT:
+        return
+    release = finished_by(found)
+    hint = "resume with the version of FLQ that began the run"
+    if release is not None:
+        hint = "finish the run with FLQ %s; python -m flq.report can read it" % release
+    raise ConfigError("the journal %s has format %r, expected %d" % (path, found, FORMAT), hint)
 
 
 def _open_to_write(path: str) -> sqlite3.Connection:

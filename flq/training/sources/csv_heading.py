@@ -2,7 +2,7 @@
 
 It is a heading if
 
-* it has texts and no numbers;
+* it has texts and no numbers, and no other line has its class;
 * it numbers the features 0, 1, 2, ..., as pandas does; or
 * ``dataset.label_column`` names its class, or it calls the class ``label``, ``class``, ``target``, ...: see
   ``csv_columns``.
@@ -94,7 +94,12 @@ def decide(path: str, line: FirstLine, labels: Sequence[str]) -> Decision:
     if texts:
         raise DataError(
             "%s, line %d, column %d must be a number, got %r" % (path, line.number, texts[0] + 1, cells[texts[0]][:40]),
-            hint="correct it if the line is a sample; if it is a heading, give every column a name, not a number",
+            hint="correct it if the line is a sample; if it is a heading, %s"
+            % (
+                "give every column a name, not a number"
+                if numbers or not _is_text(label)
+                else "set dataset.label_column=%s" % setting_of(cells, line.label)
+            ),
         )
     if len(numbers) < len(line.features) or is_missing(label):
         return Decision(False)  # the reader names the place
