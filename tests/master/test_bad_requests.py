@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from local_master import HttpWorker, LocalMaster, head, read_all, registration
+from waits import wait_until
 
 from flq.core.codecs import QUANTIZERS
 from flq.core.statuses import STATUSES
@@ -54,7 +55,7 @@ def waited_for(tmp_path_factory):
         assert (status["state"], status["current_round"], status["connected_workers"]) == ("OPEN", 1, 2)
         assert sum(status["totals"][name] for name in STATUSES) == 0
         assert worker.step() and worker.machine.state is State.WAITING  # its upload is applied
-        assert made.status()["totals"]["uploaded"] == 1
+        wait_until(lambda: made.status()["totals"]["uploaded"] == 1)  # it is published after the reply
 
 
 def assert_refused(answer, *codes):
